@@ -1,0 +1,139 @@
+"""The one packed format: flat ids, offsets and labels per split, and a manifest written last.
+
+    <data.root>/<task>/<variant>/manifest.json
+    <data.root>/<task>/<variant>/{train,val,test}/{ids,offsets,labels}.npy
+
+ids      unsigned integers, as small as the vocabulary allows, all documents end to end
+offsets  int64 (examples * documents + 1,): document d of example e is
+         ids[offsets[e * documents + d] : offsets[e * documents + d + 1]]
+labels   uint8 (examples,)
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lra.errors import UserError
+from lra.files import make_folder, replacing
+
+SPLITS = ("train", "val", "test")
+ARRAYS = ("ids", "offsets", "labels")
+
+
+class Split(NamedTuple):
+    ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+
+
+class Manifest(BaseModel):
+    """What a data set is and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = 1
+    task: str
+    variant: str
+    source: str  # "generated", or the names of the files it was read from
+    generator: dict[str, int | float | str] | None  # rules, version and seed, if generated
+    vocabulary: list[str]
+    documents: int
+    counts: dict[str, int]
+    label_counts: dict[str, list[int]]
+    token_percentiles: dict[str, dict[str, int]]
+    baselines: dict[str, dict[str, float]]  # name -> split -> accuracy of a trivial rule
+    sha256: dict[str, dict[str, str]]  # split -> array -> sum
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data themselves: the same files by another way are the same data."""
+        what = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def must_be(self, data, path: Path) -> None:
+        """Data found on disk is used only if it is what the configuration asks for."""
+        if self.generator is not None and self.generator["seed"] != data.seed:
+            raise UserError(
+                f"{path} was generated with data.seed={self.generator['seed']}, "
+                f"not {data.seed}: choose another data.root, or that seed."
+            )
+        if self.generator is not None and data.archive is not None:
+            raise UserError(
+                f"{path} was generated, but data.archive={data.archive} asks for files: "
+                "choose another data.root, or leave data.archive out."
+            )
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """None where there is no complete data set."""
+    file = path / "manifest.json"
+    if not file.exists():
+        return None
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise UserError(
+            f"{file} cannot be read ({type(error).__name__}): delete {path} and type the command "
+            "again to make the data anew."
+        ) from error
+
+
+def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
+    """Writes the splits, then the manifest. Whatever stops it before the end leaves no data set."""
+    (path / "manifest.json").unlink(missing_ok=True)
+    sums, percentiles = {}, {}
+    for name, split in splits.items():
+        for array, values in zip(ARRAYS, split, strict=True):
+            with (
+                replacing(path / name / f"{array}.npy") as temporary,
+                open(temporary, "wb") as file,
+            ):
+                np.save(file, values)
+        sums[name] = {array: _sha256(path / name / f"{array}.npy") for array in ARRAYS}
+        lengths = np.diff(split.offsets)
+        percentiles[name] = {
+            str(q): int(np.percentile(lengths, q)) for q in (0, 5, 25, 50, 75, 95, 100)
+        }
+    num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
+    manifest = Manifest(
+        counts={name: len(split.labels) for name, split in splits.items()},
+        label_counts={
+            name: np.bincount(split.labels, minlength=num_classes).tolist()
+            for name, split in splits.items()
+        },
+        token_percentiles=percentiles,
+        sha256=sums,
+        **facts,
+    )
+    with replacing(path / "manifest.json") as temporary:
+        temporary.write_text(json.dumps(manifest.model_dump(), indent=1) + "\n")
+    return manifest
+
+
+def load(path: Path, manifest: Manifest, split: str) -> Split:
+    """Maps one split after checking it against the manifest's sums; raises UserError."""
+    for array, expected in manifest.sha256[split].items():
+        file = path / split / f"{array}.npy"
+        if not file.exists() or _sha256(file) != expected:
+            raise UserError(
+                f"{file} is not the file that its manifest describes (truncated or altered): "
+                f"delete {path} and type the command again to make the data anew."
+            )
+    return Split(*(np.load(path / split / f"{a}.npy", mmap_mode="r") for a in ARRAYS))
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def must_be_writable(path: Path) -> None:
+    """Said before minutes of work, not after."""
+    parent = make_folder(path)
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"Cannot write into {path}: choose another folder with data.root=...")

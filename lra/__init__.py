@@ -1,0 +1,1 @@
+"""The harness: cells, data loading, training, rows and tables."""

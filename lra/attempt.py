@@ -1,0 +1,98 @@
+"""One try at a cell, from its start to the row that it leaves whatever happens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+
+from lra import config, rows
+from lra.cell import Cell
+from lra.environment import commit, is_main_process
+from lra.errors import UserError
+from lra.interrupt import Interrupted
+
+
+class OutOfMemory(UserError):
+    """A result as well: the row says oom."""
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Attempt:
+    """Collects what the row will say: facts are set as they become known."""
+
+    def __init__(self, cfg, cell: Cell):
+        self.cell = cell
+        self.predictions: np.ndarray | None = None
+        head, dirty = commit()
+        self.facts = {
+            "cell": cell.id,
+            "task": cfg.task.name,
+            "variant": cfg.task.variant,
+            "fingerprint": cell.manifest.fingerprint,
+            "model": cfg.model.name,
+            "protocol": cfg.protocol,
+            "preset_source": cfg.source.preset,
+            "schedule_source": cfg.source.schedule,
+            "seed": cfg.seed,
+            "commit": head,
+            "dirty": dirty,
+            "modified": config.modified(cfg),
+            "select": cfg.select,
+            "environment": {},
+            "started": now(),
+            "baselines": cell.manifest.baselines,
+            "config": config.identity(cfg),
+        }
+
+    def __setitem__(self, key: str, value) -> None:
+        self.facts[key] = value
+
+    def write(self, status: rows.Status, error: str | None = None) -> rows.Row:
+        row = rows.Row(**self.facts, status=status, error=error, finished=now())
+        if is_main_process():
+            path = rows.write(self.cell.rows, row, self.predictions if status == "done" else None)
+            row = rows.read(path)
+        return row
+
+
+@contextmanager
+def recorded(attempt: Attempt) -> Iterator[None]:
+    """Turns whatever ends the block early into a row, then lets it pass on."""
+    from lra.watch import Diverged
+
+    try:
+        yield
+    except Interrupted as stop:
+        attempt.write("interrupted", str(stop))
+        raise
+    except Diverged as error:
+        attempt.write("diverged", str(error))
+        raise
+    except BaseException as error:
+        if is_out_of_memory(error):
+            attempt.write("oom", str(error).splitlines()[0])
+            raise OutOfMemory(
+                "Out of memory; the row says so. A smaller batch_size needs less, but the row is "
+                "then modified."
+            ) from error
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        try:
+            attempt.write(status, f"{type(error).__name__}: {error}")
+        except UserError:
+            pass  # a full disk: the error that led here says more
+        raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text
+    )

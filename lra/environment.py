@@ -1,0 +1,73 @@
+"""Where a cell is computed: what its row and its checkpoints say about the machine."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def cores() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_main_process() -> bool:
+    """False on the other ranks of a distributed run, which write nothing."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("SLURM_PROCID", 0)) == 0
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """(commit, whether tracked files differ from it); (None, None) outside a git checkout."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        # results are what a sweep itself adds; they do not change what is measured
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", ":!results"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return head.stdout.strip(), bool(status.stdout.strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as info:
+            for line in info:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def describe(trainer_cfg) -> dict:
+    """Device, cores, threads, precision and versions, as plain types."""
+    import numpy
+    import pytorch_lightning
+    import torch
+
+    on_gpu = trainer_cfg.accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if on_gpu else _cpu_name(),
+        "device_type": "cuda" if on_gpu else "cpu",
+        "devices": trainer_cfg.devices,
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "precision": trainer_cfg.precision,
+        "attention": "torch scaled_dot_product_attention",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "lightning": pytorch_lightning.__version__,
+        "numpy": numpy.__version__,
+        "cuda": torch.version.cuda if on_gpu else None,
+    }

@@ -1,0 +1,93 @@
+"""Mistakes a user can make end in one sentence; a traceback is for our own bugs."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+
+failed_cells: list[str] = []  # of this process's sweep (lra/sweep.py)
+
+
+class UserError(Exception):
+    """Its text is the whole message: what is wrong, and what to do."""
+
+
+def closest(word: str, choices) -> str:
+    """' Did you mean x?' or nothing."""
+    match = difflib.get_close_matches(word, list(choices), n=1)
+    return f" Did you mean {match[0]}?" if match else ""
+
+
+def one_of(what: str, word: str, choices) -> UserError:
+    choices = sorted(choices)
+    return UserError(
+        f"There is no {what} '{word}': choose {', '.join(choices)}.{closest(word, choices)}"
+    )
+
+
+def exit_code(main: Callable[[], object]) -> int:
+    """Runs a command. What a user can get wrong is said in one sentence on stderr."""
+    from lra.interrupt import Interrupted
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing
+    try:
+        code = main() or 0
+        for cell in failed_cells:
+            print(f"failed: {cell}", file=sys.stderr)
+        return 1 if failed_cells else code
+    except UserError as error:
+        message = str(error)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("Stopped before the first step.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def explain(error: Exception) -> str | None:
+    """The sentence for a mistake that Hydra or OmegaConf found; None for anything else."""
+    from hydra.errors import HydraException, InstantiationException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    text = " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return str(
+            one_of(group or "configuration", name, [o for o in error.options if o != "base"])
+        )
+    unknown = re.search(r"Key '([^']+)' is not in struct", text)
+    if unknown:
+        key = re.search(r"full_key: (\S+)", text)
+        return f"There is no option '{key.group(1) if key else unknown.group(1)}'.{_advice(text)}"
+    group = re.search(r"Could not override '([^'@]+)", text)
+    if group:
+        return f"There is no option '{group.group(1)}'.{_advice(text)}"
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__ or error
+        where = re.search(r"full_key: (\S+)", text)
+        detail = " ".join(str(cause).split())
+        return f"{detail}{f' (in {where.group(1)})' if where else ''}"
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return text
+    return None
+
+
+def _advice(text: str) -> str:
+    """The option that was probably meant, out of all there are."""
+    from lra import config
+
+    wanted = re.search(r"full_key: (\S+)|override '([^'@]+)", text)
+    if not wanted:
+        return ""
+    options = config.flatten(config.plain(config.compose([])))
+    word = wanted.group(1) or wanted.group(2)
+    advice = closest(word, options)
+    return advice or " See them all with: python run.py --cfg job"

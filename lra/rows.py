@@ -1,0 +1,154 @@
+"""The results store: one immutable JSON per attempt, `<cell id>-<attempt>.json`.
+
+Beside it, `<cell id>-<attempt>.npy` holds the predicted class of every test example, in the order
+of the packed split.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lra.errors import UserError
+from lra.files import write_new
+
+Status = Literal["done", "failed", "diverged", "oom", "interrupted"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Score(Record):
+    """Example-weighted accuracy with its 95 % Wilson interval."""
+
+    accuracy: float
+    correct: int
+    n: int
+    low: float
+    high: float
+
+
+def score(correct: int, n: int) -> Score:
+    z = 1.959963984540054
+    p, width = correct / n, z / n
+    centre = (p + z * width / 2) / (1 + z * width)
+    half = width * (p * (1 - p) * n + z * z / 4) ** 0.5 / (1 + z * width)
+    return Score(accuracy=p, correct=correct, n=n, low=centre - half, high=centre + half)
+
+
+class Speed(Record):
+    """Medians, warm-up left out. Data time is what a step waits for its batch."""
+
+    train_step_seconds: float | None = None
+    train_data_seconds: float | None = None
+    train_examples_per_second: float | None = None
+    eval_examples_per_second: float | None = None
+    steps_timed: int = 0
+
+
+class Memory(Record):
+    """Peak of training and evaluation above the level before the model was built."""
+
+    peak_bytes: int
+    kind: Literal["cuda allocator", "RssAnon", "rss"]
+
+
+class Resume(Record):
+    """The run went on from `step`; `changed` lists what differs there: key -> [then, now]."""
+
+    step: int
+    changed: dict[str, list[Any]]
+
+
+class Row(Record):
+    schema_version: int = 1
+    # identity
+    cell: str
+    attempt: int = 0  # given when the row is written
+    task: str
+    variant: str
+    fingerprint: str
+    model: str
+    protocol: str
+    preset_source: str | None
+    schedule_source: str | None
+    seed: int
+    commit: str | None
+    dirty: bool | None
+    modified: dict[str, list[Any]]  # empty: conforming
+    # outcome
+    status: Status
+    error: str | None = None
+    val: Score | None = None
+    test: Score | None = None
+    test_logits_sha256: str | None = None
+    select: str
+    selected_step: int | None = None
+    last_step: int | None = None
+    warnings: list[str] = []
+    resumes: list[Resume] = []
+    # cost
+    parameters: int | None = None
+    train_seconds: float | None = None  # without evaluation, over all resumes
+    speed: Speed = Speed()
+    memory: Memory | None = None
+    # where
+    environment: dict[str, Any]
+    started: str
+    finished: str
+    # what else a table needs
+    baselines: dict[str, dict[str, float]]
+    config: dict[str, Any]
+
+
+def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path:
+    """Stores the row under the next free attempt number; predictions first, so that a row never
+    stands without them. Raises UserError when it cannot."""
+    attempt = 1 + max((r.attempt for r, _ in read_cell(folder, row.cell)), default=0)
+    while True:
+        row = row.model_copy(update={"attempt": attempt})
+        path = folder / f"{row.cell}-{attempt}.json"
+        if not path.exists():
+            if predictions is not None:
+                content = io.BytesIO()
+                np.save(content, predictions)
+                path.with_suffix(".npy").unlink(missing_ok=True)  # of a write that was killed
+                write_new(path.with_suffix(".npy"), content.getvalue())
+            text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
+            if write_new(path, text.encode()):
+                return path
+        attempt += 1
+
+
+def read(path: Path) -> Row:
+    try:
+        return Row.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path} is no valid row ({where}: {first['msg']}): restore it from git or delete it."
+        ) from error
+
+
+def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
+    """The attempts at one cell, oldest first."""
+    rows = [(read(path), path) for path in folder.glob(f"{cell}-*.json")]
+    return sorted(rows, key=lambda pair: pair[0].attempt)
+
+
+def read_all(root: Path) -> list[Row]:
+    """Every row below `root`, in an order that does not depend on the file system."""
+    rows = [read(path) for path in sorted(root.glob("runs/**/*.json"))]
+    return sorted(
+        rows, key=lambda r: (r.task, r.variant, r.protocol, r.model, r.seed, r.cell, r.attempt)
+    )
+
+
+def newest_done(folder: Path, cell: str) -> tuple[Row, Path] | None:
+    done = [pair for pair in read_cell(folder, cell) if pair[0].status == "done"]
+    return done[-1] if done else None

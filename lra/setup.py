@@ -1,0 +1,80 @@
+"""The small print of a run: threads, loggers, Lightning's switches, the line before step one."""
+
+import json
+import logging
+import sys
+import warnings
+
+from omegaconf import DictConfig, OmegaConf
+
+from lra.cell import Cell
+from lra.environment import cores, is_main_process
+
+# What this project does itself, or does not want.
+LIGHTNING = {
+    "max_epochs": -1,
+    "enable_checkpointing": False,  # lra/checkpoint.py
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # lra/data.py shares batches among ranks
+    "enable_model_summary": False,
+    "inference_mode": True,
+}
+
+
+def quiet() -> None:
+    """Lightning's tips and greetings; and its advice to load data with workers, which would cost
+    more than the microseconds that a batch takes."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*is supported for historical reasons but its usage is discouraged.*",
+        ".*You are using `torch.load` with `weights_only=False`.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def threads(wanted: int | None, resumed: dict | None) -> None:
+    """torch's threads: those asked for, else those of the checkpoint, else all cores. Another
+    number gives other sums, so a resumed run keeps its own."""
+    import torch
+
+    before = resumed["lra"]["environment"]["threads"] if resumed else None
+    torch.set_num_threads(wanted or before or cores())
+
+
+def changed(environment: dict, resumed: dict) -> dict[str, list]:
+    """What differs from where the checkpoint was written: key -> [then, now]."""
+    then = resumed["lra"]["environment"]
+    return {
+        key: [then.get(key), environment.get(key)]
+        for key in sorted(then.keys() | environment.keys())
+        if then.get(key) != environment.get(key)
+    }
+
+
+def to_json(cfg: DictConfig) -> str:
+    return json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True)
+
+
+def logger(cfg: DictConfig, cell: Cell):
+    """cfg.logger is partial: where it writes follows from the cell."""
+    from hydra.utils import instantiate
+
+    return instantiate(cfg.logger)(save_dir=str(cell.work / "logs"))
+
+
+def announce(cfg, cell: Cell, environment: dict, parameters: int, resumed: dict | None) -> None:
+    if not is_main_process():
+        return
+    where = environment["device"]
+    if environment["device_type"] == "cpu":
+        where += f", {environment['threads']} threads"
+    start = f", from step {resumed['global_step']}" if resumed else ""
+    print(
+        f"{cfg.task.name}/{cfg.task.variant} ({cell.manifest.fingerprint[:8]}) · {cfg.model.name} · "
+        f"{cfg.protocol} · seed {cfg.seed} · cell {cell.id} · {parameters:,} parameters · "
+        f"{cfg.trainer.max_steps:,} steps of {cfg.batch_size}{start} · {where} · "
+        f"{cfg.trainer.precision}",
+        file=sys.stderr,
+    )

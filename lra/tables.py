@@ -1,0 +1,194 @@
+"""Result tables from the rows and nothing else: python -m lra.tables [results.root=results]
+
+Prints them, and writes <results.path>/tables/accuracy.{md,csv}. Rows of two protocols, of two
+variants or of two data sets never share a table; modified rows enter with modified=true alone.
+"""
+
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from lra import config, rows
+from lra.errors import UserError, exit_code
+from lra.files import make_folder, replacing
+from lra.rows import Row
+
+COLUMNS = [
+    "model",
+    "test accuracy %",
+    "95 % interval / sd",
+    "seeds",
+    "val %",
+    "parameters",
+    "train examples/s",
+    "eval examples/s",
+    "peak memory MB",
+    "train minutes",
+    "device",
+    "preset",
+]
+
+
+def newest(all_rows: list[Row]) -> list[Row]:
+    """The newest done attempt of each cell: a rerun is never counted as another seed."""
+    latest: dict[str, Row] = {}
+    for row in all_rows:
+        if row.status == "done" and row.attempt > getattr(latest.get(row.cell), "attempt", 0):
+            latest[row.cell] = row
+    return list(latest.values())
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _mean(values: list, form: str, scale: float = 1.0) -> str:
+    """A missing measurement is a dash and takes no part in the mean."""
+    known = [v for v in values if v is not None]
+    return form.format(scale * statistics.mean(known)) if known else "-"
+
+
+def _line(group: list[Row]) -> dict[str, str]:
+    """One line of a table: the seeds of one configuration."""
+    first = group[0]
+    tests = [row.test for row in group]
+    if len(group) == 1:
+        spread = f"{_percent(tests[0].low)} - {_percent(tests[0].high)}"
+    else:
+        spread = f"± {100 * statistics.stdev(t.accuracy for t in tests):.2f} sd"
+    devices = sorted({_device(row) for row in group})
+    name = first.model
+    if first.modified:
+        changes = ", ".join(f"{key}={ours}" for key, (_, ours) in first.modified.items())
+        name += f" (modified: {changes})"
+    return dict(
+        zip(
+            COLUMNS,
+            [
+                name,
+                _mean([t.accuracy for t in tests], "{:.2f}", 100),
+                spread,
+                ", ".join(str(row.seed) for row in group),
+                _mean([row.val.accuracy for row in group], "{:.2f}", 100),
+                f"{first.parameters:,}",
+                _mean([row.speed.train_examples_per_second for row in group], "{:.0f}"),
+                _mean([row.speed.eval_examples_per_second for row in group], "{:.0f}"),
+                _mean([row.memory and row.memory.peak_bytes for row in group], "{:.0f}", 1e-6),
+                _mean([row.train_seconds for row in group], "{:.1f}", 1 / 60),
+                "; ".join(devices),
+                first.preset_source or "shared setting",
+            ],
+            strict=True,
+        )
+    )
+
+
+def _device(row: Row) -> str:
+    where = row.environment
+    unit = (
+        f" x {where['threads']} threads"
+        if where["device_type"] == "cpu"
+        else f" x {where['devices']}"
+    )
+    return f"{where['device']}{unit}, {where['precision']}"
+
+
+def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
+    """Title -> table: one for each (task, variant, data, protocol), best model first; the trivial
+    baselines of the data stand in it as rows."""
+    groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in chosen:
+        key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
+        groups[key][row.model, str(row.modified), row.preset_source].append(row)
+    result = {}
+    for (task, variant, fingerprint, protocol), models in sorted(groups.items()):
+        lines = []
+        for group in models.values():
+            group.sort(key=lambda row: row.seed)
+            lines.append((statistics.mean(r.test.accuracy for r in group), _line(group)))
+        sample = next(iter(models.values()))[0]
+        for name, accuracy in sample.baselines.items():
+            line = dict.fromkeys(COLUMNS, "-")
+            line |= {
+                "model": f"[{name}]",
+                "test accuracy %": _percent(accuracy["test"]),
+                "val %": _percent(accuracy["val"]),
+                "preset": "trivial baseline",
+            }
+            lines.append((accuracy["test"], line))
+        lines.sort(key=lambda pair: -pair[0])
+        title = f"{task}/{variant} (data {fingerprint}), protocol {protocol}"
+        result[title] = pd.DataFrame([line for _, line in lines], columns=COLUMNS)
+    return result
+
+
+def notes(chosen: list[Row]) -> list[str]:
+    """What a reader of the tables must know."""
+    sources = {
+        f"{row.protocol}, {row.task}: {row.schedule_source}"
+        for row in chosen
+        if row.schedule_source
+    }
+    warnings = {
+        f"{row.task}/{row.variant} {row.model} seed {row.seed} ({row.protocol}): {text}"
+        for row in chosen
+        for text in row.warnings
+    }
+    return sorted(sources) + sorted(warnings)
+
+
+def markdown(chosen: list[Row]) -> str:
+    text = "<!-- written by python -m lra.tables from the rows in results/runs; do not edit -->\n"
+    for title, table in tables(chosen).items():
+        header = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
+        lines = ["| " + " | ".join(row) + " |" for row in table.itertuples(index=False, name=None)]
+        text += f"\n## {title}\n\n{header}" + "\n".join(lines) + "\n"
+    for note in notes(chosen):
+        text += f"\n- {note}"
+    return text + "\n"
+
+
+def show(chosen: list[Row]) -> None:
+    """On the terminal: the columns that differ from line to line, then the rest."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    narrow = [c for c in COLUMNS if c not in ("device", "preset")]
+    for title, table in tables(chosen).items():
+        view = Table(title=title, title_justify="left")
+        for column in narrow:
+            view.add_column(column, justify="left" if column == "model" else "right")
+        for line in table[narrow].itertuples(index=False, name=None):
+            view.add_row(*(cell.replace("[", r"\[") for cell in line))
+        console.print(view)
+        for device in sorted(set(table.device) - {"-"}):
+            console.print(device, markup=False)
+
+
+def main() -> int:
+    overrides = [a for a in sys.argv[1:] if not a.startswith("modified=")]
+    with_modified = "modified=true" in sys.argv[1:]
+    path = Path(config.compose(overrides).results.path)
+    every = rows.read_all(path)
+    chosen = [row for row in newest(every) if with_modified or not row.modified]
+    if not chosen:
+        raise UserError(
+            f"There are no finished {'' if with_modified else 'conforming '}rows in {path / 'runs'}"
+            f"{'' if with_modified else ' (modified=true shows the others)'}."
+        )
+    show(chosen)
+    folder = make_folder(path / "tables")
+    with replacing(folder / "accuracy.md") as temporary:
+        temporary.write_text(markdown(chosen))
+    frame = pd.concat([table.assign(table=title) for title, table in tables(chosen).items()])
+    with replacing(folder / "accuracy.csv") as temporary:
+        frame.to_csv(temporary, index=False)
+    print(f"written: {folder / 'accuracy.md'}, {folder / 'accuracy.csv'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

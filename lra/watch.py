@@ -1,0 +1,96 @@
+"""Watches the training loss: stops where it is no number, warns where nothing is learned."""
+
+import math
+
+import pytorch_lightning as pl
+import torch
+
+from lra.errors import UserError
+
+
+class Diverged(UserError):
+    """The loss is NaN or infinite."""
+
+
+def entropy(counts: list[int]) -> float:
+    """Of the label distribution, in nats: the loss of a model that has learned nothing else."""
+    total = sum(counts)
+    return -sum(c / total * math.log(c / total) for c in counts if c)
+
+
+class LossWatch(pl.Callback):
+    """Looks at the loss every 10 steps, so that a GPU need not wait for the host at each one.
+
+    Plateau: windows of 1 % of the steps (at least 10) whose mean loss lies within 1 % of the label
+    entropy, for 20 % of the steps without a break.
+    """
+
+    LOOK_EVERY = 10
+
+    def __init__(self, label_entropy: float, max_steps: int, lr: float):
+        self.label_entropy, self.max_steps, self.lr = label_entropy, max_steps, lr
+        self.window = max(10, max_steps // 100)
+        self.loss: float | None = None  # mean of the last look
+        self.warnings: list[str] = []
+        self._pending: list[torch.Tensor] = []
+        self._sum, self._count, self._flat_steps = 0.0, 0, 0
+
+    def state_dict(self) -> dict:
+        self.look()  # also: no checkpoint ever holds diverged weights
+        return {
+            "warnings": self.warnings,
+            "sum": self._sum,
+            "count": self._count,
+            "flat_steps": self._flat_steps,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.warnings, self._sum = state["warnings"], state["sum"]
+        self._count, self._flat_steps = state["count"], state["flat_steps"]
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+        self._pending.append(outputs["loss"].detach())
+        if trainer.global_step % self.LOOK_EVERY == 0:
+            self.look()
+            for logger in trainer.loggers:
+                lr = trainer.optimizers[0].param_groups[0]["lr"]
+                logger.log_metrics({"train/loss": self.loss, "lr": lr}, step=trainer.global_step)
+
+    def on_validation_end(self, trainer, module) -> None:
+        for logger in trainer.loggers:
+            accuracy = module.scores["val"].accuracy
+            logger.log_metrics({"val/accuracy": accuracy}, step=trainer.global_step)
+
+    def on_train_end(self, trainer, module) -> None:
+        self.look()
+
+    def look(self) -> None:
+        if not self._pending:
+            return
+        losses = torch.stack(self._pending).tolist()
+        self._pending = []
+        self.loss = sum(losses) / len(losses)
+        if not math.isfinite(self.loss):
+            raise Diverged(
+                f"The training loss is {self.loss}: the run diverged. Try a lower optim.lr "
+                f"(now {self.lr:g}), a longer optim.warmup, or trainer.precision=32-true."
+            )
+        for loss in losses:
+            self._add(loss)
+
+    def _add(self, loss: float) -> None:
+        self._sum, self._count = self._sum + loss, self._count + 1
+        if self._count < self.window:
+            return
+        mean, self._sum = self._sum / self._count, 0.0
+        near = abs(mean - self.label_entropy) <= 0.01 * self.label_entropy
+        self._flat_steps = self._flat_steps + self._count if near else 0
+        self._count = 0
+        if self._flat_steps >= 0.2 * self.max_steps and not self.warnings:
+            self.warnings.append(
+                f"plateau: for {self._flat_steps} steps the training loss stayed within 1 % of the "
+                f"label entropy {self.label_entropy:.4f}, so nothing but the label frequencies is "
+                "learned. Try another seed, a longer optim.warmup, a lower optim.lr, or more "
+                "trainer.max_steps; python -m data_prep doctor checks the data."
+            )
+            print(f"warning: {self.warnings[-1]}")

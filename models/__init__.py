@@ -1,0 +1,1 @@
+"""What is compared: one trunk, and one file for each mechanism."""

@@ -1,0 +1,78 @@
+"""The shared trunk: embedding -> blocks -> norm -> pooling -> head, for one or two documents."""
+
+from collections.abc import Callable
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.embedding import Embedding
+
+
+def pool(x: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """x (B, N, D), mask (B, N) -> (B, D): the CLS position, or the mean over the real ones."""
+    if pooling == "cls":
+        return x[:, 0]
+    weight = mask[..., None].to(x.dtype)
+    return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class Classifier(nn.Module):
+    """ids (B, P, N), lengths (B, P) -> logits (B, num_classes).
+
+    Documents are an axis, folded into the batch for the encoder. The head sees u for one document
+    and [u, v, u * v, u - v] for two, as all LRA codes do. `block` builds one layer of the encoder.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        vocab_size: int,
+        seq_len: int,
+        num_classes: int,
+        documents: int,
+        n_layers: int,
+        d_ff: int,
+        block: Callable[..., nn.Module],
+        pooling: str = "mean",
+        positions: str = "learned",
+        padding_token: bool = False,
+        init_std: float = 0.02,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if pooling not in ("mean", "cls"):
+            raise ValueError(f"model.pooling={pooling}: choose mean or cls")
+        self.pooling, self.documents = pooling, documents
+        self.embedding = Embedding(
+            d_model,
+            vocab_size=vocab_size,
+            seq_len=seq_len,
+            positions=positions,
+            cls=pooling == "cls",
+            padding_token=padding_token,
+            init_std=init_std,
+            dropout=dropout,
+        )
+        self.blocks = nn.ModuleList([block(d_model, layer=layer) for layer in range(n_layers)])
+        self.norm = nn.LayerNorm(d_model)
+        self.head = nn.Sequential(
+            nn.Linear(d_model * (4 if documents == 2 else 1), d_ff),
+            nn.ReLU(),
+            nn.Linear(d_ff, num_classes),
+        )
+
+    def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids (B, N), lengths (B,) -> (B, D)."""
+        x, mask = self.embedding(ids, lengths)
+        for block in self.blocks:
+            x, mask = block(x, mask)
+        return pool(self.norm(x), mask, self.pooling)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        u = self.encode(rearrange(ids, "b p n -> (b p) n"), rearrange(lengths, "b p -> (b p)"))
+        if self.documents == 2:
+            u, v = rearrange(u, "(b p) d -> p b d", p=2)
+            u = torch.cat([u, v, u * v, u - v], dim=-1)
+        return self.head(u)

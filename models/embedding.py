@@ -1,0 +1,69 @@
+"""Token embedding with positions and an optional CLS vector in front."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.dropout import Dropout
+
+
+def sinusoidal_positions(length: int, d_model: int) -> Tensor:
+    """Fixed positions of Vaswani et al. (arXiv 1706.03762): (length, d_model)."""
+    position = torch.arange(length)[:, None]
+    frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
+    table = torch.zeros(length, d_model)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency[: d_model // 2])
+    return table
+
+
+class Embedding(nn.Module):
+    """ids (B, N), lengths (B,) -> x (B, T, D), mask (B, T); T = N, or N + 1 with CLS at position 0.
+
+    What stands where a sequence has ended is only seen by a block that ignores the mask: the
+    embedding of id 0, or with padding_token a learned one, as the released LRA codes have it.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        vocab_size: int,
+        seq_len: int,
+        positions: str = "learned",
+        cls: bool = False,
+        padding_token: bool = False,
+        init_std: float = 0.02,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if positions not in ("learned", "sinusoidal", "none"):
+            raise ValueError(f"positions={positions}: choose learned, sinusoidal or none")
+        self.seq_len, self.vocab_size, self.padding_token = seq_len, vocab_size, padding_token
+        self.tokens = nn.Embedding(vocab_size + padding_token, d_model)
+        nn.init.normal_(self.tokens.weight, std=init_std)
+        self.cls = nn.Parameter(torch.randn(d_model) * init_std) if cls else None
+        if positions == "learned":
+            self.positions = nn.Parameter(torch.randn(seq_len + cls, d_model) * 0.02)
+        elif positions == "sinusoidal":
+            self.register_buffer("positions", sinusoidal_positions(seq_len + cls, d_model))
+        else:
+            self.positions = None
+        self.dropout = Dropout(dropout)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        B, N = ids.shape
+        if self.seq_len < N:
+            raise ValueError(f"a batch of length {N} does not fit model.seq_len={self.seq_len}")
+        mask = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
+        ids = ids.int()
+        if self.padding_token:
+            ids = torch.where(mask, ids, self.vocab_size)
+        x = self.tokens(ids)  # (B, N, D)
+        if self.cls is not None:
+            x = torch.cat([self.cls.expand(B, 1, -1), x], dim=1)
+            mask = torch.cat([mask.new_ones(B, 1), mask], dim=1)
+        if self.positions is not None:
+            x = x + self.positions[: x.shape[1]]
+        return self.dropout(x), mask

@@ -1,0 +1,200 @@
+"""Fourier Transformer: Fast Long Range Modeling by Removing Sequence Redundancy with FFT Operator.
+
+He et al., Findings of ACL 2023, arXiv 2305.15099. Along the sequence, with orthonormal transforms:
+    y = IDCT_M(DCT_N(x)[:M]),   M = ceil(T * keep_ratio)
+so that the low frequencies of N positions become an ordinary sequence of M positions.
+
+As in the authors' code: the filter reads norm1(x); y itself is both the input of attention and the
+residual; CLS is set aside before the filter and put back after it, and T counts it (N = T - 1);
+nothing is rescaled although the sequence gets shorter.
+Differences from it:
+- padding="zero" (their code is padding="keep"): padded positions are zeroed before the DCT, and
+  afterwards position j counts as real if j < max(1, ceil(length * M / N)). In their code padding
+  takes part in the DCT and nothing is masked afterwards.
+- several layers may filter, each shortening what the one before it left.
+- attention outside the filter's layer is the shared one, so the mechanism may be any other.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from models.block import Block
+
+
+def spectral_filter(x: Tensor, keep: int) -> Tensor:
+    """x (B, N, D) -> (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
+
+    Both transforms are orthonormal, 1 <= keep <= N. Half precision is computed in float32.
+    """
+    if not 1 <= keep <= x.shape[1]:
+        raise ValueError(f"cannot keep {keep} of {x.shape[1]} frequencies")
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return resample(x.float(), keep).to(x.dtype)
+    return resample(x, keep)
+
+
+# One linear map serves both directions: resampling from M back to N is the adjoint of resampling
+# from N to M, so each is the other's gradient. As a custom operator it is opaque to torch.compile.
+@torch.library.custom_op("lra::resample", mutates_args=())
+def resample(x: Tensor, length: int) -> Tensor:
+    """(B, N, D) -> (B, length, D): DCT-II, cut or fill with zero frequencies, DCT-III."""
+    N, D = x.shape[1:]
+    # Measured on 2 cores: two products of half size win until the matrices outgrow the cache, and
+    # wide x makes products more efficient (python -m benchmarks.spectral_filter).
+    by = _resample_by_product if N * length <= 2**14 * min(D, 256) else _resample_by_fft
+    # Autocast reaches into a custom operator: the products would lose precision in bfloat16.
+    with torch.autocast(x.device.type, enabled=False):
+        return by(x, length)
+
+
+@resample.register_fake
+def _(x: Tensor, length: int) -> Tensor:
+    return x.new_empty(x.shape[0], length, x.shape[2])
+
+
+def _save_length(ctx, inputs, output):
+    ctx.length = inputs[0].shape[1]
+
+
+def _adjoint(ctx, gradient):
+    return resample(gradient, ctx.length), None
+
+
+resample.register_autograd(_adjoint, setup_context=_save_length)
+
+
+def _resample_by_product(x: Tensor, M: int) -> Tensor:
+    """The map P (M, N) commutes with reversal, so it splits: even frequencies act on
+    x[n] + x[N-1-n], odd ones on x[n] - x[N-1-n], each a product of half the size both ways."""
+    N = x.shape[1]
+    even, odd = _halves(M, N, x.dtype, x.device)
+    head, tail = x[:, : N // 2], x[:, N - N // 2 :].flip(1)
+    total = head + tail
+    if N % 2:
+        total = torch.cat([total, x[:, N // 2 : N // 2 + 1]], dim=1)
+    even, odd = even @ total, odd @ (head - tail)  # (B, ceil(M / 2), D), (B, M // 2, D)
+    middle = even[:, M // 2 :]  # the one position that is its own mirror image, if M is odd
+    even = even[:, : M // 2]
+    return torch.cat([even + odd, middle, (even - odd).flip(1)], dim=1)
+
+
+@lru_cache(maxsize=16)
+def _halves(M: int, N: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The even and the odd half of P = C_M^T C_N (both cut to min(M, N) frequencies)."""
+    K = min(M, N)
+    c_m, c_n = _cosines(M, K), _cosines(N, K)
+    even = c_m[0::2, : (M + 1) // 2].T @ c_n[0::2, : (N + 1) // 2]
+    odd = c_m[1::2, : M // 2].T @ c_n[1::2, : N // 2]
+    return even.to(device, dtype), odd.to(device, dtype)
+
+
+def _cosines(N: int, K: int) -> Tensor:
+    """Rows 0..K-1 of the orthonormal DCT-II of length N, in float64: (K, N)."""
+    k = torch.arange(K, dtype=torch.float64)[:, None]
+    n = torch.arange(N, dtype=torch.float64)
+    rows = torch.cos(math.pi / N * (n + 0.5) * k) * math.sqrt(2 / N)
+    rows[0] = math.sqrt(1 / N)
+    return rows
+
+
+def _resample_by_fft(x: Tensor, M: int) -> Tensor:
+    """Both transforms by a real FFT of their own length (Makhoul 1980), which also truncates
+    before the twiddle factors are applied."""
+    N = x.shape[1]
+    K = min(M, N)
+    x = x.transpose(1, 2)  # (B, D, N): the FFT runs along contiguous memory
+    # DCT-II: with v = even samples, then odd samples reversed, c[k] = Re(w[k] FFT(v)[k])
+    # and c[N - k] = -Im(w[k] FFT(v)[k]), w[k] = exp(-i pi k / 2N).
+    spectrum = torch.fft.rfft(torch.cat([x[..., 0::2], x[..., 1::2].flip(-1)], dim=-1))
+    half = min(K, N // 2 + 1)
+    w = _twiddles(N, x.dtype, x.device)
+    c = (spectrum[..., :half] * w[:half]).real
+    if half < K:
+        upper = slice(N - K + 1, N - half + 1)  # the k whose mirror N - k is wanted
+        c = torch.cat([c, -(spectrum[..., upper] * w[upper]).imag.flip(-1)], dim=-1)
+    c = c * _scale(N, K, x.dtype, x.device)
+    # DCT-III: the same steps backwards, at length M.
+    c = torch.nn.functional.pad(c, (0, M - K)) / _scale(M, M, x.dtype, x.device)
+    half = M // 2 + 1
+    mirrored = torch.nn.functional.pad(c.flip(-1)[..., : half - 1], (1, 0))  # c[M - k], 0 at k = 0
+    spectrum = (
+        torch.complex(c[..., :half], -mirrored) * _twiddles(M, x.dtype, x.device)[:half].conj()
+    )
+    v = torch.fft.irfft(spectrum, n=M)
+    y = torch.empty_like(v)
+    y[..., 0::2], y[..., 1::2] = v[..., : (M + 1) // 2], v[..., (M + 1) // 2 :].flip(-1)
+    return y.transpose(1, 2).contiguous()
+
+
+@lru_cache(maxsize=16)
+def _twiddles(N: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    angle = -math.pi / (2 * N) * torch.arange(N, dtype=torch.float64)
+    return torch.polar(torch.ones_like(angle), angle).to(device, dtype.to_complex())
+
+
+@lru_cache(maxsize=16)
+def _scale(N: int, K: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What makes the DCT of length N orthonormal, for its first K frequencies."""
+    scale = torch.full((K,), math.sqrt(2 / N), dtype=torch.float64)
+    scale[0] = math.sqrt(1 / N)
+    return scale.to(device, dtype)
+
+
+def kept(mask: Tensor, M: int) -> Tensor:
+    """What the mask (B, N) means after the filter: (B, M), True where j < max(1, ceil(n M / N)).
+
+    This is the one definition of it; n = the number of real positions, CLS not counted.
+    """
+    n, N = mask.sum(1, keepdim=True), mask.shape[1]
+    real = torch.clamp((n * M + N - 1) // N, min=1)
+    return torch.arange(M, device=mask.device) < real
+
+
+class FourierBlock(Block):
+    """(B, T, D), (B, T) -> (B, M, D), (B, M) at the layers in `filter_layers` (M + 1 with CLS);
+    every other layer is the plain block."""
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        layer: int,
+        keep_ratio: float,
+        filter_layers: list[int],
+        pooling: str,
+        padding: str = "zero",
+        **block,
+    ):
+        super().__init__(d_model, layer=layer, **block)
+        if not 0 < keep_ratio <= 1:
+            raise ValueError(f"keep_ratio={keep_ratio}: choose a share above 0 and up to 1")
+        if padding not in ("zero", "keep"):
+            raise ValueError(f"padding={padding}: choose zero or keep")
+        self.filters = layer in filter_layers
+        self.keep_ratio, self.cls, self.padding = keep_ratio, pooling == "cls", padding
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.filters:
+            return super().forward(x, mask)
+        x, mask = self.shorten(self.norm1(x), mask)
+        x = x + self.dropout(self.mixer(x, mask))
+        return x + self.mlp(self.norm2(x)), mask
+
+    def shorten(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D), (B, T) -> the same at the short length, CLS untouched."""
+        T = x.shape[1]
+        if self.cls:
+            cls, x = x.tensor_split([1], dim=1)
+            cls_mask, mask = mask.tensor_split([1], dim=1)
+        M = min(math.ceil(T * self.keep_ratio), x.shape[1])
+        if self.padding == "zero":
+            x, mask = x * mask[..., None].to(x.dtype), kept(mask, M)
+        else:
+            mask = mask.new_ones(mask.shape[0], M)
+        x = spectral_filter(x, M)
+        if self.cls:
+            x, mask = torch.cat([cls, x], dim=1), torch.cat([cls_mask, mask], dim=1)
+        return x, mask
