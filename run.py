@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from lra import config
 from lra.cell import Cell, cell
 from lra.environment import is_main_process
-from lra.errors import UserError, exit_code
+from lra.errors import UserError, hydra_exit_code, in_one_sentence
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@in_one_sentence
 def main(cfg: DictConfig) -> float | None:
     config.check(cfg)
     if config.is_multirun():
@@ -62,6 +63,7 @@ def train(cfg: DictConfig, this: Cell):
     from lra.watch import LossWatch, entropy
 
     setup.quiet()
+    setup.keep_freed_memory()
     attempt = Attempt(cfg, this)
     with recorded(attempt):
         resumed = checkpoint.load(this.last) if this.last.exists() else None
@@ -150,4 +152,4 @@ def train(cfg: DictConfig, this: Cell):
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(hydra_exit_code(main))

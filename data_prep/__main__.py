@@ -10,7 +10,7 @@ from lra import config
 from lra.errors import UserError, exit_code, one_of
 
 
-def main() -> int:
+def main() -> None:
     tasks = sorted(path.stem for path in (config.CONF / "task").glob("*.yaml"))
     if len(sys.argv) < 2 or "=" in sys.argv[1]:
         raise UserError(f"Which task? python -m data_prep <{' | '.join(tasks)}> [key=value ...]")
@@ -30,7 +30,6 @@ def main() -> int:
         print(f"    tokens by percentile: {manifest.token_percentiles[split]}")
     for rule, accuracy in manifest.baselines.items():
         print(f"  {100 * accuracy['test']:.1f} % on test by {rule}")
-    return 0
 
 
 if __name__ == "__main__":

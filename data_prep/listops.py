@@ -215,6 +215,8 @@ def _read(task, data) -> tuple[dict[str, Split], str]:
 def parse_tsv(name: str, content: bytes) -> Split:
     ids = {token.encode(): i for i, token in enumerate(VOCABULARY)}
     lines = content.splitlines()
+    if lines[:1] != [b"Source\tTarget"]:
+        raise UserError(f"{name}, line 1: expected the header 'Source<tab>Target'.")
     expressions, labels = [], []
     with progress(f"reading {name}", len(lines)) as advance:
         for number, line in enumerate(lines[1:], start=2):
@@ -232,8 +234,6 @@ def parse_tsv(name: str, content: bytes) -> Split:
             expressions.append(expression)
             labels.append(int(target))
             advance(number)
-    if lines[0] != b"Source\tTarget":
-        raise UserError(f"{name}, line 1: expected the header 'Source<tab>Target'.")
     if not labels:
         raise UserError(f"{name} holds no examples.")
     return _split(expressions, labels)

@@ -1,7 +1,7 @@
 """One try at a cell, from its start to the row that it leaves whatever happens."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -80,10 +80,8 @@ def recorded(attempt: Attempt) -> Iterator[None]:
                 "then modified."
             ) from error
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        try:
+        with suppress(UserError):  # a full disk: the error that led here says more
             attempt.write(status, f"{type(error).__name__}: {error}")
-        except UserError:
-            pass  # a full disk: the error that led here says more
         raise
 
 

@@ -1,6 +1,7 @@
 """Composing the configuration, and what of it decides a result."""
 
 from pathlib import Path
+from typing import Literal
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -8,6 +9,16 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from lra.errors import UserError, one_of
 
@@ -32,6 +43,46 @@ ENVIRONMENT = {
 }
 
 
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Optim(Group):
+    lr: PositiveFloat
+    warmup: float = Field(ge=0, le=1)
+    schedule: Literal["linear", "rsqrt"]
+    start_factor: float = Field(ge=0, le=1)
+    weight_decay: NonNegativeFloat
+    betas: tuple[float, float]
+    eps: PositiveFloat
+    clip: PositiveFloat | None
+
+
+class Trainer(Group):
+    max_steps: PositiveInt
+    val_every: PositiveInt
+    max_eval_examples: PositiveInt | None
+    precision: Literal["32-true", "bf16-mixed"]
+    threads: PositiveInt | None
+    accelerator: Literal["cpu", "gpu"]
+    devices: PositiveInt | Literal["auto"]
+    strategy: str
+    num_nodes: PositiveInt
+    checkpoint_seconds: NonNegativeFloat
+
+
+class Settings(Group):
+    """Types of the keys that no constructor checks; a key that a preset made up fails here."""
+
+    seed: NonNegativeInt
+    rerun: bool
+    evaluate: str | None
+    batch_size: PositiveInt
+    select: Literal["best_val", "last"]
+    optim: Optim
+    trainer: Trainer
+
+
 def compose(overrides: list[str]) -> DictConfig:
     """The configuration that `python run.py <overrides>` would use."""
     if GlobalHydra.instance().is_initialized():  # inside run.py
@@ -51,8 +102,12 @@ def check(cfg: DictConfig) -> None:
             f"task={cfg.task.name}: give {', '.join(f'{key}=...' for key in missing)}, "
             "or choose another protocol."
         )
-    if cfg.select not in ("best_val", "last"):
-        raise one_of("value of select", cfg.select, ("best_val", "last"))
+    try:
+        Settings.model_validate({key: plain(cfg)[key] for key in Settings.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{key}={first['input']}: {first['msg'].lower()}.") from None
 
 
 def identity(cfg: DictConfig, resolve: bool = True) -> dict:

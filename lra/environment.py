@@ -54,7 +54,7 @@ def describe(trainer_cfg) -> dict:
     import pytorch_lightning
     import torch
 
-    on_gpu = trainer_cfg.accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    on_gpu = trainer_cfg.accelerator == "gpu" and torch.cuda.is_available()
     return {
         "device": torch.cuda.get_device_name() if on_gpu else _cpu_name(),
         "device_type": "cuda" if on_gpu else "cpu",

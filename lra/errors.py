@@ -1,6 +1,7 @@
 """Mistakes a user can make end in one sentence; a traceback is for our own bugs."""
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -26,23 +27,20 @@ def one_of(what: str, word: str, choices) -> UserError:
     )
 
 
-def exit_code(main: Callable[[], object]) -> int:
+def exit_code(command: Callable[..., object], *args) -> int:
     """Runs a command. What a user can get wrong is said in one sentence on stderr."""
     from lra.interrupt import Interrupted
 
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing
     try:
-        code = main() or 0
-        for cell in failed_cells:
-            print(f"failed: {cell}", file=sys.stderr)
-        return 1 if failed_cells else code
+        command(*args)
+        return 0
     except UserError as error:
         message = str(error)
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
-        print("Stopped before the first step.", file=sys.stderr)
+        print("Stopped; nothing was running that could be lost.", file=sys.stderr)
         return 130
     except Exception as error:
         message = explain(error)
@@ -50,6 +48,29 @@ def exit_code(main: Callable[[], object]) -> int:
             raise
     print(f"error: {message}", file=sys.stderr)
     return 1
+
+
+def hydra_exit_code(main: Callable[[], object]) -> int:
+    """The same for a function under @hydra.main, whose composition can fail before it starts."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing
+    code = exit_code(main)
+    for cell in failed_cells:
+        print(f"failed: {cell}", file=sys.stderr)
+    return code or bool(failed_cells)
+
+
+def in_one_sentence(job: Callable[..., object]) -> Callable[..., object]:
+    """For the function inside @hydra.main: Hydra would print a line of its own before an error."""
+
+    @functools.wraps(job)
+    def guarded(cfg):
+        result = []
+        code = exit_code(lambda: result.append(job(cfg)))
+        if code:
+            raise SystemExit(code)
+        return result[0] if result else None
+
+    return guarded
 
 
 def explain(error: Exception) -> str | None:
@@ -75,7 +96,9 @@ def explain(error: Exception) -> str | None:
         where = re.search(r"full_key: (\S+)", text)
         detail = " ".join(str(cause).split())
         return f"{detail}{f' (in {where.group(1)})' if where else ''}"
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
+    # by name: importing Lightning to compare classes would cost seconds
+    lightning = type(error).__name__ == "MisconfigurationException"
+    if isinstance(error, (HydraException, OmegaConfBaseException)) or lightning:
         return text
     return None
 

@@ -23,6 +23,7 @@ def evaluate(cfg: DictConfig) -> float:
     from lra.module import Classification
 
     setup.quiet()
+    setup.keep_freed_memory()
     stored = checkpoint.load(Path(cfg.evaluate))
     about = stored["lra"]
     theirs = OmegaConf.create(json.loads(about["config"]))
@@ -64,8 +65,8 @@ def evaluate(cfg: DictConfig) -> float:
 
     score = module.scores["test"]
     print(
-        f"{theirs.task.name}/{theirs.task.variant} · {theirs.model.name} · {theirs.protocol} · seed "
-        f"{theirs.seed}: test accuracy {100 * score.accuracy:.2f} % "
+        f"{theirs.task.name}/{theirs.task.variant} · {theirs.model.name} · {theirs.protocol} · "
+        f"seed {theirs.seed}: test accuracy {100 * score.accuracy:.2f} % "
         f"({100 * score.low:.2f}-{100 * score.high:.2f}), {score.correct} of {score.n}"
     )
     compare(cell(theirs, manifest), module)

@@ -132,7 +132,7 @@ class PeakMemory:
     anonymous resident memory sampled at 100 Hz."""
 
     def __init__(self, device_type: str):
-        self.cuda = device_type in ("gpu", "cuda") and torch.cuda.is_available()
+        self.cuda = device_type == "gpu" and torch.cuda.is_available()
         self._done = threading.Event()
 
     def __enter__(self) -> "PeakMemory":

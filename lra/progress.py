@@ -79,7 +79,7 @@ class RunProgress(ProgressBar):
             print(f"estimated total: {total} and the evaluations", file=sys.stderr)
         if self._bar is not None:
             self._bar.update(self._job, completed=trainer.global_step, text=self._text(trainer))
-        elif time.monotonic() - self._line_at > 60 or trainer.global_step == self.max_steps:
+        elif self.watch.loss is not None and time.monotonic() - self._line_at > 60:
             self._line_at = time.monotonic()
             print(
                 f"step {trainer.global_step}/{self.max_steps} · {self._text(trainer)}",

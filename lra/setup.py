@@ -1,5 +1,7 @@
 """The small print of a run: threads, loggers, Lightning's switches, the line before step one."""
 
+import contextlib
+import ctypes
 import json
 import logging
 import sys
@@ -29,9 +31,19 @@ def quiet() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*is supported for historical reasons but its usage is discouraged.*",
+        ".*LeafSpec.*is deprecated.*",
         ".*You are using `torch.load` with `weights_only=False`.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def keep_freed_memory() -> None:
+    """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
+    page at the next; keeping them makes a CPU step about 7 % faster. No-op elsewhere."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, at its largest
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def threads(wanted: int | None, resumed: dict | None) -> None:
@@ -72,8 +84,9 @@ def announce(cfg, cell: Cell, environment: dict, parameters: int, resumed: dict 
         where += f", {environment['threads']} threads"
     start = f", from step {resumed['global_step']}" if resumed else ""
     print(
-        f"{cfg.task.name}/{cfg.task.variant} ({cell.manifest.fingerprint[:8]}) · {cfg.model.name} · "
-        f"{cfg.protocol} · seed {cfg.seed} · cell {cell.id} · {parameters:,} parameters · "
+        f"{cfg.task.name}/{cfg.task.variant} ({cell.manifest.fingerprint[:8]}) · "
+        f"{cfg.model.name} · {cfg.protocol} · seed {cfg.seed} · cell {cell.id} · "
+        f"{parameters:,} parameters · "
         f"{cfg.trainer.max_steps:,} steps of {cfg.batch_size}{start} · {where} · "
         f"{cfg.trainer.precision}",
         file=sys.stderr,

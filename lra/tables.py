@@ -121,7 +121,7 @@ def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
                 "preset": "trivial baseline",
             }
             lines.append((accuracy["test"], line))
-        lines.sort(key=lambda pair: -pair[0])
+        lines.sort(key=lambda pair: (-pair[0], pair[1]["model"]))
         title = f"{task}/{variant} (data {fingerprint}), protocol {protocol}"
         result[title] = pd.DataFrame([line for _, line in lines], columns=COLUMNS)
     return result
@@ -168,7 +168,7 @@ def show(chosen: list[Row]) -> None:
             console.print(device, markup=False)
 
 
-def main() -> int:
+def main() -> None:
     overrides = [a for a in sys.argv[1:] if not a.startswith("modified=")]
     with_modified = "modified=true" in sys.argv[1:]
     path = Path(config.compose(overrides).results.path)
@@ -187,7 +187,6 @@ def main() -> int:
     with replacing(folder / "accuracy.csv") as temporary:
         frame.to_csv(temporary, index=False)
     print(f"written: {folder / 'accuracy.md'}, {folder / 'accuracy.csv'}")
-    return 0
 
 
 if __name__ == "__main__":

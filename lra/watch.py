@@ -91,6 +91,6 @@ class LossWatch(pl.Callback):
                 f"plateau: for {self._flat_steps} steps the training loss stayed within 1 % of the "
                 f"label entropy {self.label_entropy:.4f}, so nothing but the label frequencies is "
                 "learned. Try another seed, a longer optim.warmup, a lower optim.lr, or more "
-                "trainer.max_steps; python -m data_prep doctor checks the data."
+                "trainer.max_steps."
             )
             print(f"warning: {self.warnings[-1]}")

@@ -1,0 +1,38 @@
+# make run      set up, prepare ListOps, train and evaluate the Fourier Transformer, print the table
+# make run ARGS="task=listops model=transformer seed=1"
+# make test     the tests (minutes); make test-slow: those that take longer; make lint
+
+PYTHON ?= python3
+VENV   ?= .venv
+RUN    ?= $(VENV)/bin/python
+ARGS   ?= task=listops model=fourier protocol=lite
+
+.PHONY: setup run test test-slow lint format
+
+setup: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11: install a newer one, or name it: make setup PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "error: $(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -q -e '.[dev]'
+	@touch $@
+
+run: $(VENV)/.done
+	$(RUN) run.py $(ARGS)
+
+test: $(VENV)/.done
+	$(RUN) -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/.done
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/.done
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+format: $(VENV)/.done
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .

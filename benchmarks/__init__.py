@@ -1,0 +1,1 @@
+"""Measurements as commands: ratios within one process, printed, never asserted."""

@@ -1,0 +1,161 @@
+"""python -m benchmarks.step [model=fourier ...]
+
+(b) One training step as a share of its matrix-multiply lower bound: the FLOPs of the step's matrix
+    products over the rate at which this process multiplies matrices.
+(c) Lightning's loop, with every callback of a run, against a bare loop with the same module.
+"""
+
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+
+import data_prep
+import models.fourier  # noqa: F401 (defines the operator whose FLOPs are registered below)
+from lra import checkpoint, config, setup
+from lra.data import PackedData, TrainBatches
+from lra.environment import cores
+from lra.interrupt import StopSignal
+from lra.measure import Stopwatch
+from lra.module import Classification
+from lra.progress import RunProgress
+from lra.watch import LossWatch
+from models.attention import SoftmaxAttention
+
+STEPS = 30
+
+
+def gemm_rate() -> float:
+    """FLOP/s of a large float32 product, the best of many."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    best = 0.0
+    for _ in range(30):
+        start = time.perf_counter()
+        a @ b
+        best = max(best, 2 * 1024**3 / (time.perf_counter() - start))
+    return best
+
+
+@register_flop_formula(torch.ops.lra.resample)
+def _filter_flops(shape, length, *_, **__) -> int:
+    """Two products of half the size: B (M / 2) (N / 2) D multiply-adds each."""
+    B, N, D = shape
+    return B * N * length * D
+
+
+def step_flops(step) -> float:
+    """Matrix products of one step, with attention as products: the counter does not know the
+    CPU's fused kernel."""
+    attend = SoftmaxAttention.attend
+    SoftmaxAttention.attend = _attend_by_products
+    try:
+        with FlopCounterMode(display=False) as counter:
+            step()
+    finally:
+        SoftmaxAttention.attend = attend
+    return counter.get_total_flops()
+
+
+def _attend_by_products(self, q, k, v, mask):
+    outputs = []
+    for q_i, k_i, v_i, n in zip(q, k, v, mask.sum(1).tolist(), strict=True):
+        weights = (q_i[:, :n] @ k_i[:, :n].transpose(1, 2)).softmax(-1)
+        outputs.append(torch.nn.functional.pad(weights @ v_i[:, :n], (0, 0, 0, q.shape[2] - n)))
+    return torch.stack(outputs)
+
+
+def main() -> None:
+    setup.quiet()
+    setup.keep_freed_memory()
+    torch.set_num_threads(cores())
+    cfg = config.compose(sys.argv[1:])
+    config.check(cfg)
+    manifest = data_prep.prepare(cfg.task, cfg.data)
+    data = PackedData(
+        data_prep.folder(cfg.task, cfg.data),
+        manifest,
+        seq_len=cfg.model.seq_len,
+        batch_size=cfg.batch_size,
+        seed=0,
+        limit=None,
+    )
+    module = Classification(instantiate(cfg.model.net), cfg.optim, max_steps=10**6, seed=0)
+    batches = TrainBatches(len(data.splits["train"]), cfg.batch_size, 0, lambda: 0, 0, 1)
+
+    def bare(steps: int) -> float:
+        optimizer = module.configure_optimizers()["optimizer"]
+        module.train()
+        seconds = []
+        for indices in islice(batches, steps + 2):
+            start = time.perf_counter()
+            loss = module.training_step(data.splits["train"].__getitems__(indices), 0)
+            loss.backward()
+            module.on_before_optimizer_step(optimizer)
+            optimizer.step()
+            optimizer.zero_grad()
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds[2:])
+
+    def lightning(steps: int) -> float:
+        stopwatch, ends = Stopwatch(), []
+        watch = LossWatch(2.0, 10**6, cfg.optim.lr)
+
+        class Clock(pl.Callback):
+            def on_train_batch_end(self, *_):
+                ends.append(time.perf_counter())
+
+        with tempfile.TemporaryDirectory() as folder, StopSignal() as stop:
+            keep = checkpoint.Checkpoints(
+                Path(folder) / "last.ckpt", {}, select="best_val", seconds=1e9, stop=stop
+            )
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                max_steps=steps + 3,
+                val_check_interval=10**9,
+                check_val_every_n_epoch=None,
+                logger=instantiate(cfg.logger)(save_dir=folder),
+                callbacks=[
+                    watch,
+                    keep,
+                    stopwatch,
+                    RunProgress(steps, 32, watch, stopwatch),
+                    Clock(),
+                ],
+                **setup.LIGHTNING,
+            )
+            with contextlib.redirect_stderr(io.StringIO()):
+                trainer.fit(module, data)
+        return statistics.median(b - a for a, b in zip(ends[2:], ends[3:], strict=False))
+
+    indices = batches.batch(0)
+    batch = data.splits["train"].__getitems__(indices)
+    flops = step_flops(lambda: module.training_step(batch, 0).backward())
+    ratios, steps, rates = [], [], []
+    for _ in range(3):
+        rates.append(gemm_rate())
+        plain, loop = bare(STEPS), lightning(STEPS)
+        steps.append(plain)
+        ratios.append(loop / plain)
+    step, rate = statistics.median(steps), statistics.median(rates)
+    print(
+        f"{cfg.task.name}/{cfg.task.variant}, {cfg.model.name}, {cfg.protocol}, "
+        f"batch {cfg.batch_size}, {cores()} threads"
+    )
+    print(
+        f"step {step:.3f} s; its matrix products: {flops / 1e9:.1f} GFLOP, at {rate / 1e9:.0f} "
+        f"GFLOP/s {flops / rate:.3f} s: {100 * flops / rate / step:.0f} % of the step"
+    )
+    print(f"Lightning's loop: {100 * (statistics.median(ratios) - 1):+.1f} % against a bare loop")
+
+
+if __name__ == "__main__":
+    main()

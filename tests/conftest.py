@@ -1,0 +1,94 @@
+"""Shared fixtures: a tiny ListOps, and run.py as a user calls it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lra import config
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = [
+    "task.variant=short",
+    "task.variants.short.counts.train=256",
+    "task.variants.short.counts.val=40",
+    "task.variants.short.counts.test=50",
+]
+MODELS = sorted(p.stem for p in (config.CONF / "model").glob("*.yaml") if p.stem != "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory) -> Path:
+    """A data.root with the tiny ListOps in it."""
+    import data_prep
+
+    root = tmp_path_factory.mktemp("data")
+    cfg = config.compose([*TINY, f"data.root={root}"])
+    data_prep.prepare(cfg.task, cfg.data)
+    return root
+
+
+@pytest.fixture(scope="session")
+def archives() -> Path:
+    """The folder of original archives; tests on the large real data skip without it."""
+    root = os.environ.get("LRA_ARCHIVES")
+    if not root:
+        pytest.skip("LRA_ARCHIVES does not name a folder with the original archives")
+    return Path(root)
+
+
+class Runner:
+    """Calls run.py on the tiny task, with results in a folder of the test's own."""
+
+    def __init__(self, data_root: Path, results_root: Path):
+        self.results = results_root / "smoke"
+        self.common = [
+            "trainer=smoke",
+            "trainer.threads=1",
+            *TINY,
+            f"data.root={data_root}",
+            f"results.root={results_root}",
+        ]
+
+    def command(self, *overrides: str) -> list[str]:
+        flags = [o for o in overrides if o.startswith("-")]  # which Hydra wants in front
+        settings = [o for o in overrides if not o.startswith("-")]
+        return [sys.executable, str(ROOT / "run.py"), *flags, *self.common, *settings]
+
+    def start(self, *overrides: str, **popen) -> subprocess.Popen:
+        return subprocess.Popen(
+            self.command(*overrides),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **popen,
+        )
+
+    def __call__(self, *overrides: str) -> subprocess.CompletedProcess:
+        child = self.start(*overrides)
+        out, err = child.communicate(timeout=300)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    def rows(self):
+        from lra import rows
+
+        return rows.read_all(self.results)
+
+
+@pytest.fixture
+def run(tiny_root, tmp_path) -> Runner:
+    return Runner(tiny_root, tmp_path / "results")
+
+
+def compose_net(settings: dict, seed: int = 0):
+    """The network that these overrides would train, on the short ListOps."""
+    import torch
+    from hydra.utils import instantiate
+
+    overrides = [f"{key}={value}".replace(" ", "") for key, value in settings.items()]
+    cfg = config.compose(["task.variant=short", *overrides])
+    torch.manual_seed(seed)
+    return instantiate(cfg.model.net)

@@ -1,0 +1,125 @@
+import re
+import tomllib
+
+import pytest
+import torch
+import yaml
+from hydra.utils import instantiate
+
+from lra import config
+from lra.cell import cell
+from lra.errors import UserError
+from tests.conftest import MODELS, ROOT
+
+TASKS = sorted(p.stem for p in (config.CONF / "task").glob("*.yaml"))
+PROTOCOLS = sorted(p.stem for p in (config.CONF / "protocol").glob("*.yaml"))
+PRESETS = sorted((config.CONF / "preset").rglob("*.yaml"))
+
+
+class FakeManifest:
+    fingerprint = "f"
+
+
+def cell_id(*overrides):
+    return cell(config.compose(list(overrides)), FakeManifest()).id
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_combination_composes_and_instantiates(task, model, protocol):
+    has_preset = (config.CONF / f"preset/{protocol}/{task}/{model}.yaml").exists()
+    cfg = config.compose([f"task={task}", f"model={model}", f"protocol={protocol}"])
+    if protocol == "paper" and not has_preset:
+        with pytest.raises(UserError, match="protocol=paper has no settings"):
+            config.check(cfg)
+        return
+    config.check(cfg)
+    assert config.modified(cfg) == {}
+    with torch.device("meta"):
+        instantiate(cfg.model.net)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: str(p.relative_to(config.CONF)))
+def test_presets_add_no_key_and_name_their_source(preset):
+    protocol, task, model = preset.relative_to(config.CONF / "preset").with_suffix("").parts
+    groups = [f"task={task}", f"model={model}", f"protocol={protocol}"]
+    with_preset = config.flatten(config.plain(config.compose(groups)))
+    without = config.flatten(config.plain(config.compose([*groups, "~preset"])))
+    assert with_preset.keys() == without.keys()
+    assert with_preset["source.preset"]
+
+
+def test_models_are_called_as_their_files():
+    for model in MODELS:
+        assert config.compose([f"model={model}"]).model.name == model
+
+
+def test_all_models_have_one_size_under_matched():
+    sizes = {}
+    for model in MODELS:
+        cfg = config.compose([f"model={model}"])
+        with torch.device("meta"):
+            sizes[model] = sum(p.numel() for p in instantiate(cfg.model.net).parameters())
+    for model, size in sizes.items():
+        assert abs(size - sizes["transformer"]) <= 0.1 * sizes["transformer"], model
+
+
+def test_lite_is_matched_cut_short():
+    lite, matched = (config.compose([f"protocol={p}"]) for p in ("lite", "matched"))
+    lite, matched = (config.flatten(config.plain(c)) for c in (lite, matched))
+    different = {key for key in lite if lite[key] != matched[key]}
+    assert different == {"protocol", "trainer.max_steps"}
+    assert (lite["trainer.max_steps"], lite["batch_size"]) == (1000, 32)
+
+
+DECIDES = """
+seed=1 optim.lr=0.5 trainer.max_steps=7 model.block.keep_ratio=0.3 model=transformer protocol=lite
+task.variant=short trainer.precision=bf16-mixed batch_size=8
+"""
+ENVIRONMENT = """
+data.root=x data.archive=x results.root=x logger=wandb rerun=true trainer=gpu trainer.threads=3
+trainer.devices=2 trainer.checkpoint_seconds=1 source.schedule=x
+"""
+
+
+@pytest.mark.parametrize("override", DECIDES.split())
+def test_what_decides_a_result_makes_another_cell(override):
+    assert cell_id(override) != cell_id()
+
+
+@pytest.mark.parametrize("override", ENVIRONMENT.split())
+def test_where_it_is_computed_does_not(override):
+    assert cell_id(override) == cell_id()
+
+
+def test_a_modified_cell_lists_the_keys():
+    cfg = config.compose(["optim.lr=0.5", "model.n_heads=4", "seed=3", "task.variant=short"])
+    assert config.modified(cfg) == {"optim.lr": [0.001, 0.5], "model.n_heads": [2, 4]}
+    assert config.modified(config.compose(["trainer=smoke"])) != {}
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    [
+        ("task.variant=shrt", "Did you mean short"),
+        ("seed=-1", "seed=-1"),
+        ("optim.schedule=cosine", "'linear' or 'rsqrt'"),
+        ("batch_size=0", "batch_size=0"),
+        ("+optim.momentum=1", "optim.momentum"),
+        ("trainer.precision=16", "bf16-mixed"),
+    ],
+)
+def test_a_wrong_value_is_said(override, said):
+    with pytest.raises(UserError, match=said):
+        config.check(config.compose([override]))
+
+
+def test_environment_yml_agrees_with_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in conda if isinstance(entry, dict))
+    assert sorted(pip) == sorted(wanted)
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", pin) for pin in wanted)
+    assert f"python{project['requires-python']}" in conda

@@ -1,0 +1,93 @@
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lra import files
+from lra.errors import UserError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:
+        temporary.write_text("new")
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x"]
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["x"]
+
+
+def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
+    with files.replacing(tmp_path / "x") as temporary:
+        temporary.write_text("new")
+    plain = tmp_path / "y"
+    plain.write_text("new")
+    assert (tmp_path / "x").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_new_file_is_never_overwritten(tmp_path):
+    assert files.write_new(tmp_path / "x", b"one")
+    assert not files.write_new(tmp_path / "x", b"two")
+    assert (tmp_path / "x").read_bytes() == b"one" and os.listdir(tmp_path) == ["x"]
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from lra import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+path = Path(sys.argv[1])
+from lra.errors import exit_code
+def write():
+    if sys.argv[2] == "write_new":
+        files.write_new(path, bytes(5000))
+    else:
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(bytes(5000))
+sys.exit(exit_code(write))
+"""
+
+
+@pytest.mark.parametrize("how", ["replacing", "write_new"])
+def test_a_full_disk_is_one_sentence(tmp_path, how):
+    """A file-size limit stands in for the full disk: the write fails in the same place."""
+    path = tmp_path / "x"
+    if how == "replacing":
+        path.write_text("old")
+    result = subprocess.run(
+        [sys.executable, "-c", FULL, str(path), how], capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1 and f"Cannot write {path}" in result.stderr
+    assert os.listdir(tmp_path) == (["x"] if how == "replacing" else [])
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Cannot write"):
+        files.make_folder(tmp_path / "file" / "below")
+
+
+def hold(path, ready, release):
+    with files.locked(path):
+        ready.set()
+        release.wait(30)
+
+
+def test_a_lock_excludes_others_and_dies_with_its_holder(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    holder = context.Process(target=hold, args=(tmp_path / "lock", ready, release))
+    holder.start()
+    assert ready.wait(30)
+    with pytest.raises(UserError, match="taken"), files.locked(tmp_path / "lock", busy="taken"):
+        pass
+    holder.kill()
+    holder.join()
+    with files.locked(tmp_path / "lock", busy="taken"):
+        pass

@@ -1,0 +1,22 @@
+import numpy as np
+
+from lra.measure import PeakMemory, anonymous_resident
+
+
+def test_peak_memory_is_what_was_added_and_given_back():
+    with PeakMemory("cpu") as memory:
+        block = np.ones(30_000_000)  # 240 MB
+        while memory._peak - memory._base < 200e6:
+            pass
+        del block
+    measured = memory.memory()
+    assert 200e6 < measured.peak_bytes < 300e6 and measured.kind in ("RssAnon", "rss")
+
+
+def test_mapped_pages_are_not_memory_use(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(10_000_000))
+    before, kind = anonymous_resident()
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert mapped.sum() == 10_000_000
+    if kind == "RssAnon":
+        assert anonymous_resident()[0] - before < 20e6

@@ -1,0 +1,115 @@
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lra import rows
+from lra.errors import UserError
+
+
+def row(**changes) -> rows.Row:
+    facts = {
+        "cell": "c0",
+        "task": "listops",
+        "variant": "standard",
+        "fingerprint": "f" * 64,
+        "model": "fourier",
+        "protocol": "matched",
+        "preset_source": None,
+        "schedule_source": "a paper",
+        "seed": 0,
+        "commit": None,
+        "dirty": None,
+        "modified": {},
+        "status": "done",
+        "select": "best_val",
+        "val": rows.score(38, 100),
+        "test": rows.score(74, 200),
+        "parameters": 1000,
+        "train_seconds": 60.0,
+        "speed": rows.Speed(train_examples_per_second=100.0, eval_examples_per_second=300.0),
+        "memory": rows.Memory(peak_bytes=10**6, kind="RssAnon"),
+        "environment": {
+            "device": "cpu",
+            "device_type": "cpu",
+            "devices": 1,
+            "threads": 2,
+            "precision": "32-true",
+        },
+        "started": "then",
+        "finished": "now",
+        "baselines": {"majority label": {"val": 0.16, "test": 0.17}},
+        "config": {},
+    }
+    return rows.Row(**facts | changes)
+
+
+@pytest.mark.parametrize("correct, n", [(0, 10), (3, 10), (740, 2000), (50, 50)])
+def test_the_interval_is_wilsons(correct, n):
+    score = rows.score(correct, n)
+    expected = stats.binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    assert (score.low, score.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert score.accuracy == correct / n
+
+
+def test_reads_what_was_written(tmp_path):
+    path = rows.write(tmp_path, row(), np.uint8([1, 2, 3]))
+    assert path.name == "c0-1.json"
+    assert rows.read(path) == row(attempt=1)
+    assert np.load(path.with_suffix(".npy")).tolist() == [1, 2, 3]
+
+
+def test_attempts_are_counted_and_never_overwritten(tmp_path):
+    first = rows.write(tmp_path, row(status="interrupted"))
+    content = first.read_bytes()
+    rows.write(tmp_path, row(status="done"))
+    rows.write(tmp_path, row(status="failed"))
+    assert first.read_bytes() == content
+    assert [r.status for r, _ in rows.read_cell(tmp_path, "c0")] == [
+        "interrupted",
+        "done",
+        "failed",
+    ]
+    found, path = rows.newest_done(tmp_path, "c0")
+    assert (found.attempt, path.name) == (2, "c0-2.json")
+    assert rows.newest_done(tmp_path, "c1") is None
+
+
+def write_many(folder, seed):
+    for _ in range(10):
+        rows.write(folder, row(seed=seed), np.uint8([seed]))
+
+
+def test_many_processes_lose_no_row(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(tmp_path, s)) for s in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    stored = rows.read_cell(tmp_path, "c0")
+    assert [r.attempt for r, _ in stored] == list(range(1, 41))
+    assert sorted(r.seed for r, _ in stored) == sorted(list(range(4)) * 10)
+
+
+@pytest.mark.parametrize("change", [{"extra": 1}, {"status": "fine"}, {"seed": None}])
+def test_a_row_that_does_not_fit_the_schema_is_named(tmp_path, change):
+    path = tmp_path / "c0-1.json"
+    path.write_text(json.dumps(row().model_dump() | change))
+    with pytest.raises(UserError, match="c0-1.json is no valid row"):
+        rows.read(path)
+
+
+def test_a_half_written_row_is_named(tmp_path):
+    path = rows.write(tmp_path, row())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="no valid row"):
+        rows.read(path)
+
+
+def test_nan_is_refused_rather_than_stored(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        rows.write(tmp_path, row(train_seconds=float("nan")))
+    assert list(tmp_path.glob("*.json")) == []

@@ -1,0 +1,80 @@
+import pytest
+
+from lra import rows, tables
+from tests.conftest import ROOT
+from tests.lra.test_rows import row
+
+
+def only_table(chosen):
+    (table,) = tables.tables(chosen).values()
+    return table
+
+
+def column(chosen, name):
+    return dict(zip(*(only_table(chosen)[c] for c in ("model", name)), strict=True))
+
+
+def test_seeds_give_mean_spread_and_list():
+    scores = [720, 740, 760]
+    chosen = [
+        row(cell=f"c{s}", seed=s, test=rows.score(correct, 2000))
+        for s, correct in enumerate(scores)
+    ]
+    line = only_table(chosen).iloc[0]
+    assert line["test accuracy %"] == "37.00"
+    assert line["95 % interval / sd"] == "± 1.00 sd"
+    assert line["seeds"] == "0, 1, 2"
+
+
+def test_one_seed_gives_its_interval():
+    line = only_table([row(test=rows.score(740, 2000))]).iloc[0]
+    assert line["95 % interval / sd"] == "34.91 - 39.14"
+
+
+def test_the_trivial_baselines_stand_among_the_models():
+    table = only_table([row(), row(model="other", cell="c1", test=rows.score(1, 100))])
+    assert table.model.tolist() == ["fourier", "[majority label]", "other"]
+
+
+def test_a_rerun_is_not_another_seed():
+    first, second = row(attempt=1), row(attempt=2, test=rows.score(100, 200))
+    failed = row(attempt=3, status="failed", test=None)
+    assert tables.newest([first, second, failed]) == [second]
+
+
+def test_protocols_variants_and_data_never_share_a_table():
+    chosen = [row(), row(protocol="lite"), row(variant="short"), row(fingerprint="e" * 64)]
+    assert len(tables.tables(chosen)) == 4
+
+
+def test_modified_rows_stand_apart_from_conforming_ones():
+    chosen = [row(), row(cell="c1", modified={"optim.lr": [0.001, 0.002]})]
+    assert column(chosen, "seeds") == {
+        "fourier": "0",
+        "fourier (modified: optim.lr=0.002)": "0",
+        "[majority label]": "-",
+    }
+
+
+def test_a_missing_measurement_is_a_dash():
+    line = only_table([row(speed=rows.Speed(), memory=None)]).iloc[0]
+    assert line["train examples/s"] == line["peak memory MB"] == "-"
+
+
+def test_the_source_is_printed_and_null_is_a_shared_setting():
+    assert column([row()], "preset")["fourier"] == "shared setting"
+    assert column([row(preset_source="paper, table 1")], "preset")["fourier"] == "paper, table 1"
+    assert "a paper" in tables.markdown([row()])
+
+
+def test_the_committed_tables_are_those_of_the_committed_rows():
+    every = rows.read_all(ROOT / "results")
+    chosen = [r for r in tables.newest(every) if not r.modified]
+    if not chosen:
+        pytest.skip("no rows are committed")
+    assert (ROOT / "results/tables/accuracy.md").read_text() == tables.markdown(chosen)
+
+
+def test_rows_in_any_order_give_the_same_text():
+    chosen = [row(cell=f"c{s}{m}", seed=s, model=m) for s in range(3) for m in "abc"]
+    assert tables.markdown(chosen) == tables.markdown(chosen[::-1])

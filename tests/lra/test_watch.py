@@ -1,0 +1,62 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lra.watch import Diverged, LossWatch, entropy
+
+
+def train(losses, max_steps=1000, watch=None):
+    watch = watch or LossWatch(entropy([1] * 10), max_steps, lr=0.1)
+    trainer = SimpleNamespace(global_step=0, loggers=[])
+    for loss in losses:
+        trainer.global_step += 1
+        watch.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, None, 0)
+    return watch
+
+
+def test_entropy_is_the_loss_of_knowing_the_frequencies_alone():
+    assert entropy([1] * 10) == pytest.approx(math.log(10))
+    assert entropy([5, 0]) == 0
+    assert entropy([3, 1]) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+
+
+def test_warns_once_of_a_plateau_at_the_label_entropy():
+    flat = [math.log(10) * (1 + 0.02 * (-1) ** i) for i in range(190)]  # noise averages out
+    assert train(flat).warnings == []
+    watch = train(flat + flat)
+    assert len(watch.warnings) == 1 and "plateau" in watch.warnings[0]
+    assert "warmup" in watch.warnings[0]
+
+
+@pytest.mark.parametrize("loss", [math.log(10) * 0.98, 1.5])
+def test_does_not_warn_where_something_is_learned(loss):
+    assert train([loss] * 500).warnings == []
+
+
+def test_a_break_starts_the_plateau_anew():
+    flat = [math.log(10)] * 190
+    assert train(flat + [1.0] * 10 + flat).warnings == []
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_the_run(loss):
+    with pytest.raises(Diverged, match="lower optim.lr"):
+        train([2.0] * 13 + [loss] + [2.0] * 10)
+
+
+def test_no_checkpoint_holds_diverged_weights():
+    watch = train([2.0, math.nan])
+    with pytest.raises(Diverged):
+        watch.state_dict()
+
+
+def test_goes_on_from_a_checkpoint_as_if_unbroken():
+    losses = [math.log(10)] * 205
+    unbroken, one = train(losses), train(losses[:97])
+    two = LossWatch(one.label_entropy, 1000, 0.1)
+    two.load_state_dict(one.state_dict())
+    train(losses[97:], watch=two)
+    two.look(), unbroken.look()
+    assert two.warnings == unbroken.warnings != []

@@ -1,0 +1,153 @@
+"""The contract of every model in conf/model/: a new yaml is tested by being there."""
+
+import pytest
+import torch
+
+from models.classifier import pool
+from models.embedding import Embedding, sinusoidal_positions
+from tests.conftest import MODELS, compose_net
+
+# Models whose real tokens see how long the padding behind them is, and why.
+PADDED_LENGTH_MATTERS = {
+    "fourier": "the DCT runs at the padded length, as the method defines it (DESIGN.md section 4)"
+}
+POOLINGS = ["mean", "cls"]
+B, N = 4, 60
+LENGTHS = torch.tensor([[60], [37], [5], [1]])
+
+
+def net(model, pooling="mean", **settings):
+    return compose_net({"model": model, "model.pooling": pooling} | settings)
+
+
+def ids(seed=0, n=N, documents=1):
+    return torch.randint(0, 15, (B, documents, n), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("model", MODELS)
+class TestEveryModel:
+    def test_gives_finite_logits_in_float32_and_bf16(self, model, pooling):
+        module = net(model, pooling)
+        logits = module(ids(), LENGTHS)
+        assert logits.shape == (B, 10) and logits.isfinite().all()
+        with torch.autocast("cpu", torch.bfloat16):
+            half = module.eval()(ids(), LENGTHS)
+        assert half.isfinite().all()
+        torch.testing.assert_close(half.float(), module(ids(), LENGTHS), atol=0.05, rtol=0.05)
+
+    def test_every_parameter_gets_a_gradient(self, model, pooling):
+        module = net(model, pooling)
+        module(torch.randint(0, 15, (64, 1, N)), torch.full((64, 1), N)).square().sum().backward()
+        without = [n for n, p in module.named_parameters() if p.grad is None or not p.grad.any()]
+        assert without == []
+
+    def test_is_deterministic_in_evaluation_and_not_in_training(self, model, pooling):
+        module = net(model, pooling)
+        assert not torch.equal(module(ids(), LENGTHS), module(ids(), LENGTHS))
+        module.eval()
+        assert torch.equal(module(ids(), LENGTHS), module(ids(), LENGTHS))
+
+    @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+    def test_does_not_depend_on_batch_mates(self, model, pooling, dtype, tolerance):
+        module = net(model, pooling).to(dtype).eval()
+        together = module(ids(), LENGTHS)
+        for i in range(B):
+            alone = module(ids()[i : i + 1], LENGTHS[i : i + 1])
+            torch.testing.assert_close(alone, together[i : i + 1], atol=tolerance, rtol=0)
+
+    def test_does_not_see_what_stands_in_the_padding(self, model, pooling):
+        module = net(model, pooling).double().eval()
+        other = torch.where(torch.arange(N) < LENGTHS[..., None], ids(), 7)
+        expected = module(ids(), LENGTHS)
+        torch.testing.assert_close(module(other, LENGTHS), expected, atol=1e-10, rtol=0)
+
+    def test_extra_padding_changes_nothing(self, model, pooling):
+        if model in PADDED_LENGTH_MATTERS:
+            pytest.skip(PADDED_LENGTH_MATTERS[model])
+        module = net(model, pooling).double().eval()
+        lengths = LENGTHS.clamp(max=40)
+        expected = module(ids()[..., :40], lengths)
+        torch.testing.assert_close(module(ids(), lengths), expected, atol=1e-10, rtol=0)
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 29])
+    def test_takes_any_length(self, model, pooling, n):
+        logits = net(model, pooling)(ids(n=n), torch.full((B, 1), n))
+        assert logits.shape == (B, 10) and logits.isfinite().all()
+
+    def test_two_documents_are_encoded_alike(self, model, pooling):
+        module = net(model, pooling, **{"task.documents": 2}).double().eval()
+        two = ids(documents=2)
+        lengths = LENGTHS.repeat(1, 2)
+        assert module(two, lengths).shape == (B, 10)
+        u, v = (module.encode(two[:, p], lengths[:, p]) for p in (0, 1))
+        expected = module.head(torch.cat([u, v, u * v, u - v], dim=-1))
+        torch.testing.assert_close(module(two, lengths), expected, atol=1e-10, rtol=0)
+
+    def test_compiles_without_graph_breaks(self, model, pooling):
+        module = net(model, pooling).eval()
+        compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+        expected = module(ids(), LENGTHS)
+        torch.testing.assert_close(compiled(ids(), LENGTHS), expected, atol=1e-5, rtol=1e-5)
+        torch._dynamo.reset()
+
+    def test_weights_saved_and_loaded_give_the_same_logits(self, model, pooling, tmp_path):
+        module, other = net(model, pooling).eval(), net(model, pooling, seed=1).eval()
+        torch.save(module.state_dict(), tmp_path / "weights")
+        other.load_state_dict(torch.load(tmp_path / "weights", weights_only=True))
+        assert torch.equal(module(ids(), LENGTHS), other(ids(), LENGTHS))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_overfits_64_examples(model, tiny_root):
+    """Labels of real expressions, learned by heart."""
+    import data_prep
+    from lra.data import PackedData
+    from tests.conftest import TINY, config
+
+    cfg = config.compose([*TINY, f"data.root={tiny_root}"])
+    manifest = data_prep.prepare(cfg.task, cfg.data)
+    data = PackedData(
+        data_prep.folder(cfg.task, cfg.data),
+        manifest,
+        seq_len=60,
+        batch_size=64,
+        seed=0,
+        limit=None,
+    )
+    x, lengths, labels, _ = data.splits["train"].__getitems__(list(range(64)))
+    module = net(model, **{"model.dropout": 0.0})
+    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
+    for _ in range(200):
+        loss = torch.nn.functional.cross_entropy(module(x, lengths), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (module(x, lengths).argmax(1) == labels).float().mean() > 0.95
+
+
+def test_mean_pooling_counts_real_tokens_only():
+    x = torch.arange(6.0).reshape(1, 3, 2)
+    mask = torch.tensor([[True, True, False]])
+    assert pool(x, mask, "mean").tolist() == [[1.0, 2.0]]
+    assert pool(x, mask, "cls").tolist() == [[0.0, 1.0]]
+
+
+def test_the_mask_follows_from_lengths_and_never_from_ids():
+    embedding = Embedding(4, vocab_size=15, seq_len=6, cls=True)
+    _, mask = embedding(torch.zeros(2, 5, dtype=torch.uint8), torch.tensor([5, 2]))
+    assert mask.tolist() == [[True] * 6, [True] * 3 + [False] * 3]
+
+
+def test_sinusoidal_positions_are_those_of_the_transformer_paper():
+    table = sinusoidal_positions(50, 6).double()
+    for position in (0, 1, 49):
+        for i in range(3):
+            angle = torch.tensor(position / 10000 ** (2 * i / 6), dtype=torch.float64)
+            torch.testing.assert_close(table[position, 2 * i], angle.sin(), atol=1e-5, rtol=0)
+            torch.testing.assert_close(table[position, 2 * i + 1], angle.cos(), atol=1e-5, rtol=0)
+
+
+def test_a_batch_longer_than_the_model_is_an_error():
+    with pytest.raises(ValueError, match="seq_len=60"):
+        net("transformer")(ids(n=61), torch.full((B, 1), 61))

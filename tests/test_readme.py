@@ -1,0 +1,68 @@
+"""Every command of the README, through bash, in its smoke form: in a folder that links to the
+project, with a few steps on a tiny ListOps."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, TINY
+
+SMOKE = " ".join(["trainer=smoke", "trainer.threads=1", *TINY])
+COMMANDS = [
+    line
+    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line and not line.startswith(("#", "git clone", "cd "))
+]
+
+
+def smoke_form(command: str) -> str:
+    if command.startswith(("make test", "make lint")):
+        return f"make -n {command.removeprefix('make ')}"  # these run the tests that run this one
+    if command.startswith("make setup"):
+        return "make -n setup"
+    if command.startswith("make run"):
+        arguments = re.search(r'ARGS="(.*)"', command)
+        default = "task=listops model=fourier protocol=lite"
+        text = f"{arguments.group(1) if arguments else default} {SMOKE}"
+        return f'make run ARGS="{text}" RUN={sys.executable} --old-file .venv/.done'
+    command = command.split(" #")[0].rstrip()
+    if "lra.tables" in command:
+        return f"{command} modified=true trainer=smoke"
+    if "data_prep" in command:
+        return f"{command} {' '.join(TINY[1:])}"
+    command = re.sub(r"run.py( -m)?", rf"run.py\1 {SMOKE}", command)  # typed overrides still win
+    return command.replace("results/work", "results/smoke/work")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clone")
+    for entry in ROOT.iterdir():
+        if entry.name not in ("data", "results", ".git", ".venv"):
+            (path / entry.name).symlink_to(entry)
+    (path / "bin" / "python").symlink_to(sys.executable)
+    return path
+
+
+def test_the_readme_shows_commands():
+    assert len(COMMANDS) >= 6
+    assert "make test" in COMMANDS and "make run" in COMMANDS
+
+
+def test_every_command_runs(folder):
+    """In the README's order, since later ones use what earlier ones left."""
+    python = f'python() {{ "{sys.executable}" "$@"; }}'
+    for command in COMMANDS:
+        text = smoke_form(command)
+        result = subprocess.run(
+            ["bash", "-c", f"set -e; {python}; {text}"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"WANDB_MODE": "offline", "HOME": str(folder)},
+        )
+        assert result.returncode == 0, f"{text}\n{result.stdout}\n{result.stderr}"

@@ -1,0 +1,328 @@
+"""End to end: run.py as a user calls it, on a tiny ListOps."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from lra import rows
+from tests.conftest import ROOT, TINY
+
+LONG = ["trainer.max_steps=1500", "trainer.val_every=100", "trainer.checkpoint_seconds=0.2"]
+
+
+def one_sentence(result, *words):
+    """A mistake ends in one line on stderr that says what to do, and no traceback."""
+    assert result.returncode == 1, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def checkpoint(run):
+    return next(run.results.glob("work/*/last.ckpt"), None)
+
+
+def until_checkpoint(run, child, seconds=120):
+    end = time.monotonic() + seconds
+    while checkpoint(run) is None:
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_run_leaves_a_row_and_is_not_repeated(run):
+    first = run()
+    assert first.returncode == 0, first.stderr
+    (row,) = run.rows()
+    assert row.status == "done" and row.test.n == 32 and row.val.n == 32 and row.last_step == 4
+    assert row.selected_step in (2, 4) and row.parameters > 0 and row.memory.peak_bytes > 0
+    assert row.modified["trainer.max_steps"] == [5000, 4] and row.environment["threads"] == 1
+    (path,) = run.results.glob("runs/listops/fourier/*.npy")
+    assert len(np.load(path)) == 32
+    assert "majority label" in first.stdout and f"{100 * row.test.accuracy:.2f}" in first.stdout
+    assert "81,482 parameters" in first.stderr
+
+    again = run()
+    assert again.returncode == 0 and "Done already" in again.stdout and len(run.rows()) == 1
+    assert f"{100 * row.test.accuracy:.2f}" in again.stdout
+
+    rerun = run("rerun=true")
+    assert rerun.returncode == 0
+    one, two = run.rows()
+    assert (one.attempt, two.attempt) == (1, 2)
+    assert one.test_logits_sha256 == two.test_logits_sha256
+
+
+def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
+    assert run("model=transformer").returncode == 0
+    (saved,) = run.results.glob("work/*/selected.ckpt")
+    (row,) = run.rows()
+    again = run(f"evaluate={saved}")
+    assert again.returncode == 0, again.stderr
+    assert "bit for bit" in again.stdout and f"{100 * row.test.accuracy:.2f} %" in again.stdout
+    assert len(run.rows()) == 1
+
+    one_sentence(run(f"evaluate={saved}", "model=fourier"), "model.name=transformer", "fourier")
+    one_sentence(run(f"evaluate={saved}", "data.seed=1", f"data.root={tmp_path}/d"), "other data")
+    one_sentence(run("evaluate=nowhere.ckpt"), "no checkpoint nowhere.ckpt")
+    saved.write_bytes(saved.read_bytes()[:1000])
+    one_sentence(run(f"evaluate={saved}"), "damaged")
+
+
+def test_a_checkpoint_holds_tensors_and_plain_types_only(run):
+    assert run().returncode == 0
+    (saved,) = run.results.glob("work/*/selected.ckpt")
+    stored = torch.load(saved, weights_only=True)
+    assert stored["lra"]["cell"] == run.rows()[0].cell
+
+
+def test_killed_at_any_step_it_ends_bit_identical(run, tmp_path):
+    settings = ["trainer.max_steps=300", "trainer.val_every=50", "trainer.checkpoint_seconds=0"]
+    assert run(*settings).returncode == 0
+    (unbroken,) = run.rows()
+
+    run.common[-1] = f"results.root={tmp_path / 'killed'}"
+    run.results = tmp_path / "killed" / "smoke"
+    kills = 0
+    for delay in (0.05, 0.9, 0.4):
+        child = run.start(*settings)
+        until_checkpoint(run, child)
+        mark = checkpoint(run).stat().st_mtime_ns
+        while checkpoint(run) and checkpoint(run).stat().st_mtime_ns == mark and not child.poll():
+            time.sleep(0.005)  # this attempt has made progress of its own
+        time.sleep(delay)
+        child.kill()
+        child.communicate()
+        kills += child.returncode == -signal.SIGKILL
+    assert kills >= 2 and not list(run.results.glob("runs/**/*.json"))
+    assert run(*settings).returncode == 0
+    (row,) = run.rows()
+    assert row.resumes and row.resumes[-1].step > 0 and row.resumes[-1].changed == {}
+    for fact in ("test", "val", "selected_step", "test_logits_sha256", "warnings"):
+        assert getattr(row, fact) == getattr(unbroken, fact)
+
+
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 0)]
+)
+def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(run, number, code):
+    child = run.start(*LONG)
+    until_checkpoint(run, child)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == code, err
+    assert "goes on from the last checkpoint" in err and "Traceback" not in err
+    (row,) = run.rows()
+    assert row.status == "interrupted" and signal.Signals(number).name in row.error
+    step = torch.load(checkpoint(run), weights_only=True)["global_step"]
+    assert step == row.last_step > 0
+
+
+def test_a_second_ctrl_c_exits_at_once(run):
+    # a step of this one takes seconds, so that the second signal falls inside it
+    child = run.start(*LONG, "model.d_model=512", "model.d_ff=4096", "batch_size=1024")
+    while "parameters" not in child.stderr.readline():
+        assert child.poll() is None
+    time.sleep(3)
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    child.communicate(timeout=60)
+    assert child.returncode == 130 and time.monotonic() - sent < 1
+
+
+def test_a_loss_that_is_no_number_leaves_a_diverged_row(run):
+    one_sentence(run("optim.lr=1e30", "optim.clip=null"), "diverged", "optim.lr")
+    (row,) = run.rows()
+    assert row.status == "diverged" and row.test is None
+
+
+def test_a_sweep_runs_each_cell_in_a_process_and_skips_finished_ones(run):
+    sweep = ["-m", "model=fourier,transformer", "seed=0,1"]
+    first = run(*sweep)
+    assert first.returncode == 0, first.stderr
+    found = [(row.model, row.seed, row.status) for row in run.rows()]
+    assert found == [(m, s, "done") for m in ("fourier", "transformer") for s in (0, 1)]
+    start = time.monotonic()
+    again = run(*sweep)
+    assert again.stdout.count("Done already") == 4 and len(run.rows()) == 4
+    assert time.monotonic() - start < 10  # no child was started
+
+
+def test_a_failing_cell_does_not_stop_a_sweep(run):
+    result = run("-m", "optim.lr=1e30,1e-3", "optim.clip=null")
+    assert result.returncode == 1 and "failed: " in result.stderr
+    assert sorted(row.status for row in run.rows()) == ["diverged", "done"]
+
+
+def test_a_killed_child_leaves_a_row(run):
+    sweep = run.start("-m", *LONG, "seed=0", start_new_session=True)
+    until_checkpoint(run, sweep)
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(sweep.pid)], capture_output=True, text=True
+    )
+    os.kill(int(listing.stdout.split()[0]), signal.SIGKILL)
+    sweep.communicate(timeout=60)
+    assert sweep.returncode == 1
+    (row,) = run.rows()
+    assert row.status == "failed" and "SIGKILL" in row.error
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        (["task=listop"], ["task 'listop'", "listops"]),
+        (["model=furier"], ["model 'furier'", "fourier, transformer", "Did you mean fourier?"]),
+        (["protocol=paperr"], ["protocol", "lite, matched, paper"]),
+        (["modle.d_model=3"], ["option 'modle.d_model'", "Did you mean model.d_model?"]),
+        (["optim.lrr=3"], ["option 'optim.lrr'", "Did you mean optim.lr?"]),
+        (["optimm=3"], ["option 'optimm'"]),
+        (["+model.block.keep=3"], ["unexpected keyword argument 'keep'"]),
+        (["model.block.keep_ratio=2"], ["keep_ratio=2"]),
+        (["model.pooling=max"], ["pooling=max", "mean or cls"]),
+        (["model.n_heads=7"], ["model.n_heads=7"]),
+        (["seed=one"], ["seed=one"]),
+        (["task.variant=shrt"], ["shrt", "Did you mean short?"]),
+        (["data.root=/proc/nowhere"], ["Cannot write /proc/nowhere", "data.root"]),
+        (["results.root=/proc/nowhere"], ["Cannot write /proc/nowhere", "results.root"]),
+        (["data.archive=nowhere.tar"], ["data.archive"]),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(run, overrides, words):
+    one_sentence(run(*overrides), *words)
+
+
+def test_altered_data_end_in_one_sentence(run, tmp_path):
+    assert run(f"data.root={tmp_path}").returncode == 0
+    file = tmp_path / "listops/short/train/ids.npy"
+    file.write_bytes(file.read_bytes()[:-10])
+    one_sentence(run(f"data.root={tmp_path}", "rerun=true"), "train/ids.npy", "delete")
+
+
+def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(run):
+    """A file-size limit stands in for the full disk. Then the same command succeeds."""
+    command = " ".join(f"'{word}'" for word in run.command())
+    full = subprocess.run(
+        ["bash", "-c", f"ulimit -f 400; exec {command}"], cwd=ROOT, capture_output=True, text=True
+    )
+    one_sentence(full, "Cannot write", "last.ckpt")
+    assert [row.status for row in run.rows()] == ["failed"]
+    assert run().returncode == 0
+    assert [row.status for row in run.rows()] == ["failed", "done"]
+
+
+def test_one_cell_is_run_by_one_process(run):
+    child = run.start(*LONG)
+    until_checkpoint(run, child)
+    one_sentence(run(*LONG), "Another process is running this cell")
+    child.kill()
+    child.communicate()
+
+
+def test_bf16_trains(run):
+    assert run("trainer.precision=bf16-mixed").returncode == 0
+    assert run.rows()[0].modified["trainer.precision"] == ["32-true", "bf16-mixed"]
+
+
+@pytest.mark.parametrize("model", ["fourier", "transformer"])
+def test_the_paper_presets_train(run, model):
+    result = run("protocol=paper", f"model={model}", "batch_size=2", "trainer.max_steps=2")
+    assert result.returncode == 0, result.stderr
+    (row,) = run.rows()
+    assert row.preset_source and row.select == ("best_val" if model == "fourier" else "last")
+
+
+def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    result = run("logger=wandb")
+    assert result.returncode == 0, result.stderr
+    assert list(run.results.glob("work/*/logs/wandb/offline-run-*"))
+
+
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
+def test_help_and_the_configuration_need_no_torch(flag):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['run.py', *{flag}]\n"
+        "try: runpy.run_path('run.py', run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'pytorch_lightning', 'wandb', 'transformers', 'plotly', 'matplotlib',"
+        " 'ray', 'pandas', 'numba'}\n"
+        "print('imported:', sorted(heavy & set(sys.modules)))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "imported: []" in result.stdout
+
+
+def test_the_configuration_says_where_the_preset_comes_from():
+    command = [sys.executable, "run.py", "protocol=paper", "--cfg", "job", *TINY]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "LUMIA-Group/FourierTransformer@cba1dc2" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["validation", "test"])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 0)]
+)
+def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, number, code, phase):
+    """The splits are large, the steps few: almost all of the time is evaluation."""
+    steps = 2 if phase == "validation" else 1
+    settings = [
+        "task.variants.short.counts.train=256",
+        "task.variants.short.counts.val=40000",
+        "task.variants.short.counts.test=40000",
+        f"data.root={tmp_path}/large",
+        "trainer.max_eval_examples=40000",
+        f"trainer.max_steps={steps}",
+        f"trainer.val_every={2 if phase == 'validation' else 9}",
+    ]
+    child = run.start(*settings)
+    until_checkpoint(run, child)
+    time.sleep(2.0)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == code, err
+    (row,) = run.rows()
+    assert row.status == "interrupted"
+    step = torch.load(checkpoint(run), weights_only=True)["global_step"]
+    assert step >= steps - 1
+
+
+@pytest.mark.slow
+def test_two_ranks_train_and_score_every_example(run):
+    """On CPU; the code for GPUs differs in the device alone."""
+    settings = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    result = run(*settings, "batch_size=4", "trainer.max_steps=6", "trainer.val_every=2")
+    assert result.returncode == 0, result.stderr
+    (row,) = [r for r in rows.read_all(run.results.parent) if r.status == "done"]
+    assert row.test.n == 50 and row.environment["devices"] == 2
+    assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_the_short_variant_shows_that_structure_is_learned(run, tmp_path):
+    """After 1,000 steps already above what the root operator tells."""
+    command = [
+        *run.command()[:2],
+        "task.variant=short",
+        f"data.root={tmp_path}/data",
+        f"results.root={tmp_path}/results",
+        "trainer.max_steps=1500",
+        "trainer.val_every=500",
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+    (row,) = rows.read_all(tmp_path / "results")
+    assert row.test.low > row.baselines["majority label | root operator"]["test"] + 0.05
