@@ -11,7 +11,6 @@ labels   uint8 (examples,)
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lra.errors import UserError
-from lra.files import make_folder, replacing
+from lra.files import replacing
 
 SPLITS = ("train", "val", "test")
 ARRAYS = ("ids", "offsets", "labels")
@@ -130,10 +129,3 @@ def load(path: Path, manifest: Manifest, split: str) -> Split:
 def _sha256(file: Path) -> str:
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def must_be_writable(path: Path) -> None:
-    """Said before minutes of work, not after."""
-    parent = make_folder(path)
-    if not os.access(parent, os.W_OK):
-        raise UserError(f"Cannot write into {path}: choose another folder with data.root=...")

@@ -26,7 +26,6 @@ class Attempt:
 
     def __init__(self, cfg, cell: Cell):
         self.cell = cell
-        self.predictions: np.ndarray | None = None
         head, dirty = commit()
         self.facts = {
             "cell": cell.id,
@@ -48,13 +47,12 @@ class Attempt:
             "config": config.identity(cfg),
         }
 
-    def __setitem__(self, key: str, value) -> None:
-        self.facts[key] = value
-
-    def write(self, status: rows.Status, error: str | None = None) -> rows.Row:
+    def write(
+        self, status: rows.Status, error: str | None = None, predictions: np.ndarray | None = None
+    ) -> rows.Row:
         row = rows.Row(**self.facts, status=status, error=error, finished=now())
         if is_main_process():
-            path = rows.write(self.cell.rows, row, self.predictions if status == "done" else None)
+            path = rows.write(self.cell.rows, row, predictions)
             row = rows.read(path)
         return row
 

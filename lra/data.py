@@ -81,7 +81,7 @@ class EvalBatches(Sampler):
         return iter(self.batches)
 
 
-def identity(batch):
+def unchanged(batch):
     return batch
 
 
@@ -113,7 +113,7 @@ class PackedData(pl.LightningDataModule):
     def _loader(self, split: str, batches: Sampler) -> DataLoader:
         on_gpu = self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(
-            self.splits[split], batch_sampler=batches, collate_fn=identity, pin_memory=on_gpu
+            self.splits[split], batch_sampler=batches, collate_fn=unchanged, pin_memory=on_gpu
         )
 
     def train_dataloader(self) -> DataLoader:

@@ -20,19 +20,17 @@ def is_main_process() -> bool:
 
 def commit() -> tuple[str | None, bool | None]:
     """(commit, whether tracked files differ from it); (None, None) outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        git = ["git", "-C", str(ROOT)]
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return None, None  # installed inside somebody else's checkout
         # results are what a sweep itself adds; they do not change what is measured
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no", "--", ":!results"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return head.stdout.strip(), bool(status.stdout.strip())
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+        return git("rev-parse", "HEAD"), bool(changes)
     except (OSError, subprocess.CalledProcessError):
         return None, None
 

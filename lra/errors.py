@@ -104,13 +104,18 @@ def explain(error: Exception) -> str | None:
 
 
 def _advice(text: str) -> str:
-    """The option that was probably meant, out of all there are."""
+    """The option that was probably meant, and those that there are beside it."""
     from lra import config
 
-    wanted = re.search(r"full_key: (\S+)|override '([^'@]+)", text)
-    if not wanted:
+    found = re.search(r"full_key: (\S+)|override '([^'@]+)", text)
+    if not found:
         return ""
-    options = config.flatten(config.plain(config.compose([])))
-    word = wanted.group(1) or wanted.group(2)
-    advice = closest(word, options)
-    return advice or " See them all with: python run.py --cfg job"
+    word = found.group(1) or found.group(2)
+    tree = config.plain(config.compose([]))
+    advice = closest(word, config.flatten(tree))
+    group, node = word.rpartition(".")[0], tree
+    for part in group.split("."):
+        node = node.get(part, {}) if isinstance(node, dict) else {}
+    siblings = node or tree
+    where = f"{group} has" if node else "There are"
+    return f"{advice} {where}: {', '.join(sorted(siblings))}."

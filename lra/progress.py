@@ -72,11 +72,10 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         if self._silent:
             return
-        left = self._left(trainer)
-        if left is not None and not self._announced:
+        if not self._announced and self.stopwatch.step_seconds:
             self._announced = True
-            total = duration(left + self.stopwatch.train_seconds)
-            print(f"estimated total: {total} and the evaluations", file=sys.stderr)
+            total = duration(self.max_steps * self.stopwatch.step_seconds)
+            print(f"estimated: {total} of training, and the evaluations", file=sys.stderr)
         if self._bar is not None:
             self._bar.update(self._job, completed=trainer.global_step, text=self._text(trainer))
         elif self.watch.loss is not None and time.monotonic() - self._line_at > 60:

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lra import config
 
+torch.set_num_threads(1)  # tests run side by side
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     "task.variant=short",
@@ -85,7 +87,6 @@ def run(tiny_root, tmp_path) -> Runner:
 
 def compose_net(settings: dict, seed: int = 0):
     """The network that these overrides would train, on the short ListOps."""
-    import torch
     from hydra.utils import instantiate
 
     overrides = [f"{key}={value}".replace(" ", "") for key, value in settings.items()]

@@ -1,0 +1,120 @@
+"""What takes part in training one cell, built from its configuration."""
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+import data_prep
+from lra import checkpoint, setup
+from lra.cell import Cell
+from lra.data import PackedData
+from lra.environment import describe, is_main_process
+from lra.errors import UserError
+from lra.interrupt import StopSignal
+from lra.measure import PeakMemory, Stopwatch
+from lra.module import Classification, seed_everything
+from lra.progress import RunProgress
+from lra.watch import LossWatch, entropy
+
+
+class Training:
+    """data, module and trainer, and the callbacks that know what the row will say."""
+
+    def __init__(self, cfg: DictConfig, cell: Cell, stop: StopSignal):
+        setup.quiet()
+        setup.keep_freed_memory()
+        self.cfg, self.cell = cfg, cell
+        steps, batch_size = cfg.trainer.max_steps, cfg.batch_size
+
+        resumed = checkpoint.load(cell.last) if cell.last.exists() else None
+        self.resume_from = cell.last if resumed else None
+        setup.threads(cfg.trainer.threads, resumed)
+        self.environment = describe(cfg.trainer)
+
+        self.data = PackedData(
+            data_prep.folder(cfg.task, cfg.data),
+            cell.manifest,
+            seq_len=cfg.model.seq_len,
+            batch_size=batch_size,
+            seed=cfg.seed,
+            limit=cfg.trainer.max_eval_examples,
+        )
+        seed_everything(cfg.seed)
+        net = instantiate(cfg.model.net)
+        self.parameters = sum(p.numel() for p in net.parameters())
+        self.module = Classification(net, cfg.optim, max_steps=steps, seed=cfg.seed)
+
+        self.watch = LossWatch(entropy(cell.manifest.label_counts["train"]), steps, cfg.optim.lr)
+        self.stopwatch = Stopwatch()
+        self.checkpoints = checkpoint.Checkpoints(
+            cell.last,
+            about={
+                "cell": cell.id,
+                "fingerprint": cell.manifest.fingerprint,
+                "config": setup.to_json(cfg),
+                "environment": self.environment,
+            },
+            select=cfg.select,
+            seconds=cfg.trainer.checkpoint_seconds,
+            stop=stop,
+        )
+        if resumed:
+            changed = setup.changed(self.environment, resumed)
+            self.checkpoints.resume = (resumed["global_step"], changed)
+        self.trainer = pl.Trainer(
+            accelerator=cfg.trainer.accelerator,
+            devices=cfg.trainer.devices,
+            strategy=cfg.trainer.strategy,
+            num_nodes=cfg.trainer.num_nodes,
+            precision=cfg.trainer.precision,
+            max_steps=steps,
+            val_check_interval=cfg.trainer.val_every,
+            check_val_every_n_epoch=None,
+            logger=setup.logger(cfg, cell),
+            callbacks=[
+                self.watch,
+                self.checkpoints,
+                self.stopwatch,
+                RunProgress(steps, batch_size, self.watch, self.stopwatch),
+            ],
+            **setup.LIGHTNING,
+        )
+        if batch_size % self.trainer.world_size:
+            raise UserError(
+                f"batch_size={batch_size} does not divide among {self.trainer.world_size} devices."
+            )
+        setup.announce(cfg, cell, self.environment, self.parameters, resumed)
+
+    def fit(self) -> None:
+        self.trainer.fit(self.module, self.data, ckpt_path=self.resume_from, weights_only=True)
+
+    def test_selected(self) -> None:
+        """Scores test once, with the weights that were selected."""
+        self.module.load_state_dict(self.checkpoints.selected["weights"])
+        if self.checkpoints.selected["val"] is None:  # the last step was not one that is validated
+            self.trainer.validate(self.module, self.data, verbose=False)
+        self.trainer.test(self.module, self.data, verbose=False)
+        if is_main_process():
+            self.checkpoints.write_selected(self.cell.selected)
+
+    def progress(self) -> dict:
+        """What the row of an unfinished attempt can say, too."""
+        return {
+            "environment": self.environment,
+            "parameters": self.parameters,
+            "train_seconds": self.stopwatch.train_seconds,
+            "last_step": self.trainer.global_step,
+            "warnings": self.watch.warnings,
+            "resumes": self.checkpoints.resumes,
+        }
+
+    def results(self, memory: PeakMemory) -> dict:
+        selected = self.checkpoints.selected
+        return {
+            "val": selected["val"] or self.module.scores["val"],
+            "test": self.module.scores["test"],
+            "test_logits_sha256": self.module.logits_sha256,
+            "selected_step": selected["step"],
+            "speed": self.stopwatch.speed(self.cfg.batch_size),
+            "memory": memory.memory(),
+        }
