@@ -17,11 +17,11 @@ from lra.errors import hydra_exit_code, in_one_sentence
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @in_one_sentence
 def main(cfg: DictConfig) -> float | None:
-    config.check(cfg)
     if config.is_multirun():
         from lra.sweep import run_child
 
         return run_child(cfg)
+    config.check(cfg)
     if cfg.evaluate:
         from lra.evaluate import evaluate
 
@@ -29,44 +29,39 @@ def main(cfg: DictConfig) -> float | None:
 
     import data_prep
     from lra import rows, tables
-    from lra.files import locked
 
     this = cell(cfg, data_prep.prepare(cfg.task, cfg.data))
     if not is_main_process():
         return train(cfg, this).val.accuracy
-    with locked(this.work / "lock", busy=f"Another process is running this cell ({this.work})."):
+    with this.locked():
         done = rows.newest_done(this.rows, this.id)
         if done and not cfg.rerun:
             row, path = done
             print(f"Done already: {path} (rerun=true runs it again).")
         else:
-            if cfg.rerun:
-                this.last.unlink(missing_ok=True)
+            this.forget_older_than(done)
             row = train(cfg, this)
         tables.show([row])
     return row.val.accuracy
 
 
 def train(cfg: DictConfig, this: Cell):
-    from lra.attempt import Attempt, recorded
     from lra.interrupt import StopSignal
-    from lra.measure import PeakMemory
-    from lra.training import Training
 
-    attempt = Attempt(cfg, this)
-    with (
-        recorded(attempt),
-        StopSignal() as stop,
-        PeakMemory(cfg.trainer.accelerator) as memory,
-    ):
-        training = Training(cfg, this, stop)
-        try:
-            training.fit()
-        finally:
-            attempt.facts |= training.progress()
-        training.test_selected()
-        attempt.facts |= training.results(memory)
-        row = attempt.write("done", predictions=training.module.predictions)
+    with StopSignal() as stop:
+        from lra.attempt import Attempt, recorded
+        from lra.training import Training
+
+        attempt = Attempt(cfg, this)
+        with recorded(attempt):
+            training = Training(cfg, this, stop)
+            try:
+                training.fit()
+            finally:
+                attempt.facts |= training.progress()
+            training.test_selected()
+            attempt.facts |= training.results()
+            row = attempt.write("done", predictions=training.module.predictions)
     this.last.unlink(missing_ok=True)
     return row
 

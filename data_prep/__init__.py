@@ -24,5 +24,5 @@ def prepare(task, data) -> Manifest:
     manifest = read_manifest(path)
     if manifest is None:
         manifest = import_module(f"data_prep.{task.name}").make(task, data, path)
-    manifest.must_be(data, path)
+    manifest.must_be(task, data, path)
     return manifest

@@ -3,13 +3,21 @@
 Members are read, never extracted, so nothing in an archive can land outside a folder.
 """
 
+import lzma
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from lra.errors import UserError
+
+# what the libraries raise for a damaged archive (RuntimeError: a zip that wants a password)
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, RuntimeError),
+)
 
 
 def source(task: str, data) -> Path | None:
@@ -47,5 +55,5 @@ def members(path: Path, names: set[str]) -> Iterator[tuple[str, bytes]]:
                         yield PurePosixPath(entry.name).name, archive.extractfile(entry).read()
         else:
             raise UserError(f"{path} is no folder, tar or zip archive: bring the original file.")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged ({error}): fetch or copy it again.") from error

@@ -54,18 +54,24 @@ class Manifest(BaseModel):
         what = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def must_be(self, data, path: Path) -> None:
-        """Data found on disk is used only if it is what the configuration asks for."""
-        if self.generator is not None and self.generator["seed"] != data.seed:
-            raise UserError(
-                f"{path} was generated with data.seed={self.generator['seed']}, "
-                f"not {data.seed}: choose another data.root, or that seed."
-            )
-        if self.generator is not None and data.archive is not None:
+    def must_be(self, task, data, path: Path) -> None:
+        """Data found on disk are used only if they are what the configuration asks for."""
+        if self.generator is None:
+            return
+        if data.archive is not None:
             raise UserError(
                 f"{path} was generated, but data.archive={data.archive} asks for files: "
                 "choose another data.root, or leave data.archive out."
             )
+        rules = {"seed": data.seed, **task.variants[task.variant]}
+        ours = {**self.generator, "counts": self.counts}
+        for key, value in ours.items():
+            if key in rules and rules[key] != value:
+                name = "data.seed" if key == "seed" else f"task.variants.{task.variant}.{key}"
+                raise UserError(
+                    f"{path} was generated with {name}={value}, not {rules[key]}: "
+                    "choose another data.root, or that setting."
+                )
 
 
 def read_manifest(path: Path) -> Manifest | None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from data_prep import Manifest
-from lra import config
+from lra import config, files
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,24 @@ class Cell:
     def selected(self) -> Path:
         """The weights that the test split is scored with, for evaluate=..."""
         return self.work / "selected.ckpt"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time works on a cell; what a killed one was writing is cleared away."""
+        with files.locked(
+            self.work / "lock", busy=f"Another process is running this cell ({self.work})."
+        ):
+            for leftover in self.work.glob(".*.ckpt-*"):
+                leftover.unlink()
+            yield
+
+    def forget_older_than(self, done) -> None:
+        """Before a finished cell is run again: a checkpoint older than its row is not of the rerun,
+        which starts at the first step; a newer one is, and the rerun goes on from it."""
+        if done and self.last.exists():
+            _, path = done
+            if self.last.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+                self.last.unlink()
 
 
 def cell(cfg: DictConfig, manifest: Manifest) -> Cell:

@@ -6,12 +6,14 @@ is written under another name, then renamed. What does not change from run to ru
 dropout) is a function of the step, so no generator state is stored (lra/data.py, lra/module.py).
 """
 
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lra.errors import UserError
 from lra.files import replacing
@@ -27,33 +29,68 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"There is no checkpoint {path}.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if checkpoint["lra"]["format"] != FORMAT:
-            raise UserError(f"{path} has another format: it was written by another version.")
-    except UserError:
-        raise
+        stored = checkpoint["lra"]["format"]
     except Exception as error:  # torch reports damage in many ways
         raise UserError(
             f"{path} is no checkpoint of this project, or a damaged one ({type(error).__name__}): "
             "delete it and run the cell again."
         ) from error
+    if stored != FORMAT:
+        raise UserError(f"{path} was written by another version (format {stored}, not {FORMAT}).")
     return checkpoint
 
 
+def write(content: dict[str, Any], path: Path) -> None:
+    """Whole or not at all. Through memory, since torch's own writer reports a full disk as a bug,
+    and Lightning's stages every checkpoint in the system's temporary folder."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+class WholeFiles(TorchCheckpointIO):
+    """How the Trainer writes checkpoints, on one rank."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
+        write(checkpoint, Path(path))
+
+
+class StopBetweenBatches(pl.Callback):
+    """Lets a stop signal end an evaluation. With several ranks only a training step may end early:
+    they would not all be in the same batch, and wait for each other."""
+
+    def __init__(self, stop: StopSignal):
+        self.stop = stop
+
+    def on_train_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_validation_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_test_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_validation_batch_end(self, trainer, *_) -> None:
+        if trainer.world_size == 1:
+            self.stop.check()
+
+    def on_test_batch_end(self, trainer, *_) -> None:
+        if trainer.world_size == 1:
+            self.stop.check()
+
+
 class Checkpoints(pl.Callback):
-    """Keeps `path` no older than `seconds`, the selected weights, and what a stop signal needs.
+    """Keeps `path` no older than `seconds`, and the selected weights.
 
     about: identity of the run, stored in every checkpoint under "lra".
     """
 
     def __init__(self, path: Path, about: dict, *, select: str, seconds: float, stop: StopSignal):
-        self.path, self.about, self.select, self.seconds, self.stop = (
-            path,
-            about,
-            select,
-            seconds,
-            stop,
-        )
-        self.selected: dict[str, Any] | None = None  # step, val (the score), weights
+        self.path, self.about, self.select = path, about, select
+        self.seconds, self.stop = seconds, stop
+        self.selected: dict[str, Any] | None = None  # step, val (the score or None), weights
         self.resumes: list[dict] = []
         self.resume: tuple[int, dict] | None = None  # from which step, and what differs there
         self._saved_at, self._saved_step = 0.0, 0
@@ -70,34 +107,25 @@ class Checkpoints(pl.Callback):
             self.resumes.append(Resume(step=step, changed=changed).model_dump())
 
     def on_train_start(self, trainer, module) -> None:
-        self.stop.install()
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
-
-    def on_validation_start(self, trainer, module) -> None:
-        self.stop.install()
-
-    def on_test_start(self, trainer, module) -> None:
-        self.stop.install()
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
         step = trainer.global_step  # steps done
         due = time.monotonic() - self._saved_at >= self.seconds
         # a stop inside the evaluation that follows this step then loses this step alone
-        due = due or (step + 1) % trainer.val_check_interval == 0
-        if (due or self.stop.number) and step > self._saved_step:
+        due = due or (step + 1) % trainer.val_check_interval == 0 or self.stop.number is not None
+        if trainer.world_size > 1:  # saving and stopping take all ranks: the first one decides
+            due, self.stop.number = trainer.strategy.broadcast((due, self.stop.number))
+        if due and step > self._saved_step:
             self.save(trainer)
         self.stop.check()
 
-    def on_validation_batch_end(self, *_) -> None:
-        self.stop.check()
-
-    def on_test_batch_end(self, *_) -> None:
-        self.stop.check()
-
     def on_validation_end(self, trainer, module) -> None:
+        if trainer.state.fn != "fit":
+            return  # the selected weights are scored, not selected again
         score = module.scores["val"]
-        best = self.selected["val"]["accuracy"] if self.selected else -1.0
-        if self.select == "last" or score.accuracy > best:
+        known = self.selected and self.selected["val"]
+        if self.select == "last" or not known or score.accuracy > known["accuracy"]:
             self._select(trainer, module, score.model_dump())
 
     def on_train_end(self, trainer, module) -> None:
@@ -118,21 +146,15 @@ class Checkpoints(pl.Callback):
             counts["ready"] = counts["started"] = counts["processed"] = counts["completed"]
 
     def save(self, trainer) -> None:
-        """All ranks take part; one writes."""
-        if trainer.is_global_zero:
-            with replacing(self.path) as temporary:
-                trainer.save_checkpoint(temporary)
-        else:
-            trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def write_selected(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            torch.save(
-                {
-                    "lra": {"format": FORMAT, **self.about},
-                    "state_dict": self.selected["weights"],
-                    "step": self.selected["step"],
-                },
-                temporary,
-            )
+        write(
+            {
+                "lra": {"format": FORMAT, **self.about},
+                "state_dict": self.selected["weights"],
+                "step": self.selected["step"],
+            },
+            path,
+        )

@@ -136,7 +136,12 @@ def modified(cfg: DictConfig) -> dict[str, list]:
             f"seed={cfg.seed}",
         ]
     )
-    theirs, ours = (flatten(identity(c, resolve=False)) for c in (reference, cfg))
+    theirs, ours = (
+        flatten(
+            identity(c, resolve=False) | {"data": plain(c.task)["variants"].get(cfg.task.variant)}
+        )
+        for c in (reference, cfg)
+    )
     return {
         key: [theirs.get(key), ours.get(key)]
         for key in sorted(theirs.keys() | ours.keys())

@@ -15,11 +15,12 @@ def cores() -> int:
 
 def is_main_process() -> bool:
     """False on the other ranks of a distributed run, which write nothing."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("SLURM_PROCID", 0)) == 0
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(int(os.environ.get(rank, 0)) == 0 for rank in ranks)
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """(commit, whether tracked files differ from it); (None, None) outside a git checkout."""
+    """(commit, whether the code differs from it, new files included); outside git (None, None)."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
@@ -28,8 +29,8 @@ def commit() -> tuple[str | None, bool | None]:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
             return None, None  # installed inside somebody else's checkout
-        # results are what a sweep itself adds; they do not change what is measured
-        changes = git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+        code = ("run.py", "lra", "models", "data_prep", "conf")  # what can change a number
+        changes = git("status", "--porcelain", "--", *code)
         return git("rev-parse", "HEAD"), bool(changes)
     except (OSError, subprocess.CalledProcessError):
         return None, None

@@ -96,6 +96,8 @@ def explain(error: Exception) -> str | None:
         where = re.search(r"full_key: (\S+)", text)
         detail = " ".join(str(cause).split())
         return f"{detail}{f' (in {where.group(1)})' if where else ''}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
     # by name: importing Lightning to compare classes would cost seconds
     lightning = type(error).__name__ == "MisconfigurationException"
     if isinstance(error, (HydraException, OmegaConfBaseException)) or lightning:

@@ -20,6 +20,7 @@ def evaluate(cfg: DictConfig) -> float:
     import data_prep
     from lra import checkpoint, setup
     from lra.data import PackedData
+    from lra.interrupt import StopSignal
     from lra.module import Classification
 
     setup.quiet()
@@ -53,15 +54,17 @@ def evaluate(cfg: DictConfig) -> float:
         seed=theirs.seed,
     )
     module.load_state_dict(stored["state_dict"])
-    trainer = pl.Trainer(
-        accelerator=cfg.trainer.accelerator,
-        devices=1,  # every example once, whatever trained it
-        precision=theirs.trainer.precision,
-        logger=False,
-        enable_progress_bar=False,
-        **setup.LIGHTNING,
-    )
-    trainer.test(module, data, verbose=False)
+    with StopSignal() as stop:
+        trainer = pl.Trainer(
+            accelerator=cfg.trainer.accelerator,
+            devices=1,  # every example once, whatever trained it
+            precision=theirs.trainer.precision,
+            logger=False,
+            enable_progress_bar=False,
+            callbacks=[checkpoint.StopBetweenBatches(stop)],
+            **setup.LIGHTNING,
+        )
+        trainer.test(module, data, verbose=False)
 
     score = module.scores["test"]
     print(
@@ -88,6 +91,13 @@ def must_agree(theirs: DictConfig, cfg: DictConfig) -> None:
             )
 
 
+def predictions(path: Path) -> np.ndarray:
+    try:
+        return np.load(path.with_suffix(".npy"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.with_suffix('.npy')} cannot be read: restore it.") from error
+
+
 def compare(this, module) -> None:
     done = [
         (row, path)
@@ -96,7 +106,7 @@ def compare(this, module) -> None:
     ]
     if done:
         _, path = done[-1]
-        same = np.array_equal(np.load(path.with_suffix(".npy")), module.predictions)
+        same = np.array_equal(predictions(path), module.predictions)
         print(f"Equal to {path}: logits bit for bit, predictions {'too' if same else 'DIFFER'}.")
         return
     newest = rows.newest_done(this.rows, this.id)
@@ -104,7 +114,7 @@ def compare(this, module) -> None:
         print("No finished row of this cell is stored here to compare with.")
         return
     row, path = newest
-    stored = np.load(path.with_suffix(".npy"))
+    stored = predictions(path)
     different = int((stored != module.predictions).sum())
     if different == 0:
         print(f"Equal to {path}: every prediction; the logits differ in their last bits.")

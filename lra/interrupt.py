@@ -15,8 +15,7 @@ class Interrupted(Exception):
     def __init__(self, number: int):
         self.exit_code = EXIT_CODES[number]
         super().__init__(
-            f"Stopped by {signal.Signals(number).name}; the same command goes on from the "
-            "last checkpoint."
+            f"Stopped by {signal.Signals(number).name}; the same command goes on from where it was."
         )
 
 

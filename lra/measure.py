@@ -17,7 +17,7 @@ def synchronise(device: torch.device) -> None:
 
 
 class Stopwatch(pl.Callback):
-    """Medians over windows of steps, the first window left out as warm-up.
+    """Medians over windows of steps, the first window after a start or resume left out as warm-up.
 
     The device is synchronised at both ends of a window only. data = from the end of a step to the
     start of the next one: fetching the batch and moving it.
@@ -27,17 +27,24 @@ class Stopwatch(pl.Callback):
 
     def __init__(self):
         self.train_seconds = 0.0
-        self._mark = 0.0
-        self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
         self._steps: list[float] = []
         self._data: list[float] = []
         self._eval: list[float] = []  # examples per second of each batch
+        self._mark = 0.0
+        self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
+        self._warm = False
 
     def state_dict(self) -> dict:
-        return {"train_seconds": self.train_seconds}
+        return {
+            "train_seconds": self.train_seconds,
+            "steps": self._steps,
+            "data": self._data,
+            "eval": self._eval,
+        }
 
     def load_state_dict(self, state: dict) -> None:
-        self.train_seconds = state["train_seconds"]
+        self.train_seconds, self._steps = state["train_seconds"], state["steps"]
+        self._data, self._eval = state["data"], state["eval"]
 
     def on_train_start(self, trainer, module) -> None:
         self._mark = time.perf_counter()
@@ -52,14 +59,14 @@ class Stopwatch(pl.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         start, data, steps, _ = self._open
         steps += 1
+        self._open = [start, data, steps, time.perf_counter()]
         if steps == self.WINDOW:
             synchronise(module.device)
-            self._steps.append((time.perf_counter() - start - data) / steps)
-            self._data.append(data / (steps - 1))
-            self._open = None
+            if self._warm:
+                self._steps.append((time.perf_counter() - start - data) / steps)
+                self._data.append(data / (steps - 1))
+            self._warm, self._open = True, None
         now = time.perf_counter()
-        if self._open is not None:
-            self._open = [start, data, steps, now]
         self.train_seconds += now - self._mark
         self._mark = now
 
@@ -73,46 +80,41 @@ class Stopwatch(pl.Callback):
         synchronise(module.device)
         self._eval_at = time.perf_counter()
 
-    def _eval_end(self, module, batch, batch_idx) -> None:
+    def _eval_end(self, trainer, module, batch, batch_idx) -> None:
         synchronise(module.device)
         if batch_idx > 0:
-            self._eval.append(len(batch[2]) / (time.perf_counter() - self._eval_at))
+            seconds = time.perf_counter() - self._eval_at
+            self._eval.append(trainer.world_size * len(batch[2]) / seconds)
 
-    def on_validation_batch_start(
-        self, trainer, module, batch, batch_idx, dataloader_idx=0
-    ) -> None:
+    def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         self._eval_start(module)
 
-    def on_validation_batch_end(
-        self, trainer, module, out, batch, batch_idx, dataloader_idx=0
-    ) -> None:
-        self._eval_end(module, batch, batch_idx)
+    def on_validation_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._eval_end(trainer, module, batch, batch_idx)
 
-    def on_test_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0) -> None:
+    def on_test_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         self._eval_start(module)
 
-    def on_test_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0) -> None:
-        self._eval_end(module, batch, batch_idx)
+    def on_test_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._eval_end(trainer, module, batch, batch_idx)
 
     @property
     def step_seconds(self) -> float | None:
         """Data time included; None before the warm-up is over."""
-        steps, data = self._steps[1:], self._data[1:]
-        return statistics.median(steps) + statistics.median(data) if steps else None
+        return _median(self._steps) + _median(self._data) if self._steps else None
 
     def speed(self, batch_size: int) -> Speed:
-        steps, data = self._steps[1:], self._data[1:]
-        if not steps:
-            return Speed(
-                eval_examples_per_second=statistics.median(self._eval) if self._eval else None
-            )
         return Speed(
-            train_step_seconds=statistics.median(steps),
-            train_data_seconds=statistics.median(data),
-            train_examples_per_second=batch_size / self.step_seconds,
-            eval_examples_per_second=statistics.median(self._eval) if self._eval else None,
-            steps_timed=len(steps) * self.WINDOW,
+            train_step_seconds=_median(self._steps),
+            train_data_seconds=_median(self._data),
+            train_examples_per_second=batch_size / self.step_seconds if self._steps else None,
+            eval_examples_per_second=_median(self._eval),
+            steps_timed=len(self._steps) * self.WINDOW,
         )
+
+
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None
 
 
 def anonymous_resident() -> tuple[int, str]:
@@ -127,34 +129,39 @@ def anonymous_resident() -> tuple[int, str]:
     return psutil.Process().memory_info().rss, "rss"  # not Linux
 
 
-class PeakMemory:
-    """Peak inside the `with` block above the level at its start: of the CUDA allocator, or of
-    anonymous resident memory sampled at 100 Hz."""
+class PeakMemory(pl.Callback):
+    """Peak above the level when this was made: of the CUDA allocator, or of anonymous resident
+    memory sampled at 100 Hz. A resumed run keeps the peak of what went before."""
 
-    def __init__(self, device_type: str):
-        self.cuda = device_type == "gpu" and torch.cuda.is_available()
-        self._done = threading.Event()
-
-    def __enter__(self) -> "PeakMemory":
+    def __init__(self, accelerator: str):
+        self.cuda = accelerator == "gpu" and torch.cuda.is_available()
+        self._before = 0  # peak of the attempts that this one resumes
         if self.cuda:
             torch.cuda.reset_peak_memory_stats()
             self._base = torch.cuda.memory_allocated()
-        else:
-            self._base, self._kind = anonymous_resident()
-            self._peak = self._base
-            self._thread = threading.Thread(target=self._sample, daemon=True)
-            self._thread.start()
-        return self
+            return
+        self._base, self._kind = anonymous_resident()
+        self._peak = self._base
+        self._done = threading.Event()
+        threading.Thread(target=self._sample, daemon=True).start()
 
     def _sample(self) -> None:
         while not self._done.wait(0.01):
             self._peak = max(self._peak, anonymous_resident()[0])
 
-    def __exit__(self, *_) -> None:
-        self._done.set()
+    def stop(self) -> None:
+        if not self.cuda:
+            self._done.set()
+
+    def state_dict(self) -> dict:
+        return {"peak_bytes": self.memory().peak_bytes}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._before = state["peak_bytes"]
 
     def memory(self) -> Memory:
         if self.cuda:
-            peak = torch.cuda.max_memory_allocated() - self._base
-            return Memory(peak_bytes=peak, kind="cuda allocator")
-        return Memory(peak_bytes=self._peak - self._base, kind=self._kind)
+            peak, kind = torch.cuda.max_memory_allocated() - self._base, "cuda allocator"
+        else:
+            peak, kind = self._peak - self._base, self._kind
+        return Memory(peak_bytes=max(peak, self._before), kind=kind)

@@ -12,7 +12,10 @@ from lra.rows import Score, score
 
 
 def seed_everything(*key: int) -> None:
-    """Seeds torch as a pure function of the key, so that no generator state needs storing."""
+    """Seeds torch as a pure function of the key, so that no generator state needs storing.
+
+    Keys that differ in trailing zeros alone are the same to SeedSequence: the initial weights and
+    the first step share a stream."""
     torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
 
 

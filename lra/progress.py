@@ -4,6 +4,7 @@ import sys
 import time
 
 from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lra.measure import Stopwatch
@@ -65,6 +66,7 @@ class RunProgress(ProgressBar):
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[text]}"),
+                console=Console(stderr=True),
             )
             self._bar.start()
             self._job = self._bar.add_task("", total=self.max_steps, text="")

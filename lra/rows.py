@@ -112,16 +112,22 @@ def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path
     while True:
         row = row.model_copy(update={"attempt": attempt})
         path = folder / f"{row.cell}-{attempt}.json"
-        if not path.exists():
-            if predictions is not None:
-                content = io.BytesIO()
-                np.save(content, predictions)
-                path.with_suffix(".npy").unlink(missing_ok=True)  # of a write that was killed
-                write_new(path.with_suffix(".npy"), content.getvalue())
-            text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
+        if _write_predictions(path.with_suffix(".npy"), predictions):
             if write_new(path, text.encode()):
                 return path
+            if predictions is not None:
+                path.with_suffix(".npy").unlink()
         attempt += 1
+
+
+def _write_predictions(path: Path, predictions: np.ndarray | None) -> bool:
+    """False where another writer, or one that was killed, has the name already."""
+    if predictions is None:
+        return True
+    content = io.BytesIO()
+    np.save(content, predictions)
+    return write_new(path, content.getvalue())
 
 
 def read(path: Path) -> Row:

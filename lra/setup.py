@@ -69,6 +69,16 @@ def to_json(cfg: DictConfig) -> str:
     return json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True)
 
 
+def strategy(name: str):
+    """Lightning's by that name. Buffers here are constants: sending them around before every batch
+    would make ranks with fewer batches of an evaluation wait for ever."""
+    if name != "ddp":
+        return name
+    from pytorch_lightning.strategies import DDPStrategy
+
+    return DDPStrategy(forward_sync_buffers=False)
+
+
 def logger(cfg: DictConfig, cell: Cell):
     """cfg.logger is partial: where it writes follows from the cell."""
     from hydra.utils import instantiate

@@ -4,6 +4,7 @@ random numbers or threads, and a kill costs one cell."""
 import signal
 import subprocess
 import sys
+import threading
 
 from omegaconf import DictConfig
 
@@ -12,62 +13,68 @@ from lra import config, rows
 from lra.attempt import Attempt
 from lra.cell import Cell, cell
 from lra.environment import ROOT
-from lra.errors import failed_cells
+from lra.errors import UserError, failed_cells
 from lra.interrupt import EXIT_CODES
 
 
 def run_child(cfg: DictConfig) -> float | None:
-    """Runs one cell under whatever launcher. Never raises for what happens in the cell: its row
-    says it. Returns the val accuracy, or None."""
-    manifest = data_prep.read_manifest(data_prep.folder(cfg.task, cfg.data))
-    if manifest is not None and not cfg.rerun:
-        this = cell(cfg, manifest)
-        done = rows.newest_done(this.rows, this.id)
-        if done:
+    """Runs one cell under whatever launcher and returns its val accuracy, or None. Never raises for
+    what happens in the cell: its row says it. SystemExit: the sweep was asked to stop."""
+    overrides = config.typed_overrides()
+    try:
+        config.check(cfg)
+        done = _done(cfg)
+        if done and not cfg.rerun:
             row, path = done
             print(f"Done already: {path}", flush=True)
             return row.val.accuracy
-
-    overrides = config.typed_overrides()
-    before = _attempts(cfg)
-    child = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *overrides])
-    code = _wait(child)
-    after = _attempts(cfg)
-    new = [row for key, row in after.items() if key not in before]
-    if code < 0:
-        if not new:
+        before = _attempts(cfg)
+        code = _run([sys.executable, str(ROOT / "run.py"), *overrides])
+        new = [row for name, row in _attempts(cfg).items() if name not in before]
+        if code < 0 and not new:
             _record_kill(cfg, -code)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code, new = 1, []
+    if code:
         failed_cells.append(" ".join(overrides))
-        return None
-    if code != 0:
-        failed_cells.append(" ".join(overrides))
-    if code in (EXIT_CODES[signal.SIGINT], EXIT_CODES[signal.SIGTERM]) or (
-        new and new[-1].status == "interrupted"
-    ):
-        raise SystemExit(code)  # the sweep was asked to stop, not this cell alone
-    row = new[-1] if new else None
-    return row.val.accuracy if row and row.status == "done" else None
+    return new[-1].val.accuracy if new and new[-1].status == "done" else None
 
 
-def _wait(child: subprocess.Popen) -> int:
-    """The child gets the terminal's Ctrl-C itself; other signals are passed on to it."""
-    numbers = tuple(EXIT_CODES)
+def _run(command: list[str]) -> int:
+    """The child's exit code. It has a session of its own: a Ctrl-C reaches it through here, once,
+    like every other signal."""
+    asked: list[int] = []
+    child = None
 
     def forward(number, frame):
-        if number != signal.SIGINT:
+        asked.append(number)
+        if child is not None:
             child.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in numbers}
+    if threading.current_thread() is threading.main_thread():
+        previous = {number: signal.signal(number, forward) for number in EXIT_CODES}
+    else:  # a launcher's worker thread cannot receive signals
+        previous = {}
     try:
-        return child.wait()
+        child = subprocess.Popen(command, start_new_session=True)
+        code = child.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if asked:
+        raise SystemExit(EXIT_CODES[asked[0]])
+    return code
 
 
 def _this(cfg: DictConfig) -> Cell | None:
     manifest = data_prep.read_manifest(data_prep.folder(cfg.task, cfg.data))
     return cell(cfg, manifest) if manifest else None
+
+
+def _done(cfg: DictConfig):
+    this = _this(cfg)
+    return this and rows.newest_done(this.rows, this.id)
 
 
 def _attempts(cfg: DictConfig) -> dict[str, rows.Row]:
@@ -77,8 +84,7 @@ def _attempts(cfg: DictConfig) -> dict[str, rows.Row]:
 
 def _record_kill(cfg: DictConfig, number: int) -> None:
     this = _this(cfg)
-    if this is None:
-        return
-    name = signal.Signals(number).name
-    hint = ": out of memory, or killed by hand" if number == signal.SIGKILL else ""
-    Attempt(cfg, this).write("failed", f"The process was ended by {name}{hint}.")
+    if this is not None:
+        name = signal.Signals(number).name
+        hint = ": out of memory, or killed by hand" if number == signal.SIGKILL else ""
+        Attempt(cfg, this).write("failed", f"The process was ended by {name}{hint}.")

@@ -4,6 +4,7 @@ Prints them, and writes <results.path>/tables/accuracy.{md,csv}. Rows of two pro
 variants or of two data sets never share a table; modified rows enter with modified=true alone.
 """
 
+import json
 import statistics
 import sys
 from collections import defaultdict
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lra import config, rows
+from lra.config import flatten
 from lra.errors import UserError, exit_code
 from lra.files import make_folder, replacing
 from lra.rows import Row
@@ -43,6 +45,29 @@ def newest(all_rows: list[Row]) -> list[Row]:
     return list(latest.values())
 
 
+def _settings(row: Row) -> str:
+    """What the seeds of one line have in common: everything but the seed."""
+    return json.dumps(row.config | {"seed": None}, sort_keys=True)
+
+
+def _names(groups: list[list[Row]]) -> list[str]:
+    """What each line is called. Where two lines would have one name (a preset was changed between
+    them), the settings that differ are added."""
+    names = []
+    for group in groups:
+        row = group[0]
+        changes = ", ".join(f"{key}={ours}" for key, (_, ours) in row.modified.items())
+        names.append(row.model + (f" (modified: {changes})" if changes else ""))
+    flat = [flatten(group[0].config) for group in groups]
+    for name in {name for name in names if names.count(name) > 1}:
+        same = [i for i, other in enumerate(names) if other == name]
+        keys = sorted(set().union(*(flat[i] for i in same)) - {"seed"})
+        for i in same:
+            different = [k for k in keys if len({str(flat[j].get(k)) for j in same}) > 1]
+            names[i] += " [" + ", ".join(f"{k}={flat[i].get(k)}" for k in different) + "]"
+    return names
+
+
 def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
@@ -53,7 +78,7 @@ def _mean(values: list, form: str, scale: float = 1.0) -> str:
     return form.format(scale * statistics.mean(known)) if known else "-"
 
 
-def _line(group: list[Row]) -> dict[str, str]:
+def _line(name: str, group: list[Row]) -> dict[str, str]:
     """One line of a table: the seeds of one configuration."""
     first = group[0]
     tests = [row.test for row in group]
@@ -62,10 +87,6 @@ def _line(group: list[Row]) -> dict[str, str]:
     else:
         spread = f"± {100 * statistics.stdev(t.accuracy for t in tests):.2f} sd"
     devices = sorted({_device(row) for row in group})
-    name = first.model
-    if first.modified:
-        changes = ", ".join(f"{key}={ours}" for key, (_, ours) in first.modified.items())
-        name += f" (modified: {changes})"
     return dict(
         zip(
             COLUMNS,
@@ -104,13 +125,13 @@ def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
     groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
-        groups[key][row.model, str(row.modified), row.preset_source].append(row)
+        groups[key][_settings(row)].append(row)
     result = {}
     for (task, variant, fingerprint, protocol), models in sorted(groups.items()):
         lines = []
-        for group in models.values():
-            group.sort(key=lambda row: row.seed)
-            lines.append((statistics.mean(r.test.accuracy for r in group), _line(group)))
+        lists = [sorted(group, key=lambda row: row.seed) for group in models.values()]
+        for name, group in zip(_names(lists), lists, strict=True):
+            lines.append((statistics.mean(r.test.accuracy for r in group), _line(name, group)))
         sample = next(iter(models.values()))[0]
         for name, accuracy in sample.baselines.items():
             line = dict.fromkeys(COLUMNS, "-")
@@ -166,6 +187,8 @@ def show(chosen: list[Row]) -> None:
         console.print(view)
         for device in sorted(set(table.device) - {"-"}):
             console.print(device, markup=False)
+    for note in notes(chosen):
+        console.print(f"- {note}", markup=False)
 
 
 def main() -> None:

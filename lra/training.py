@@ -8,7 +8,7 @@ import data_prep
 from lra import checkpoint, setup
 from lra.cell import Cell
 from lra.data import PackedData
-from lra.environment import describe, is_main_process
+from lra.environment import commit, describe, is_main_process
 from lra.errors import UserError
 from lra.interrupt import StopSignal
 from lra.measure import PeakMemory, Stopwatch
@@ -29,7 +29,6 @@ class Training:
         resumed = checkpoint.load(cell.last) if cell.last.exists() else None
         self.resume_from = cell.last if resumed else None
         setup.threads(cfg.trainer.threads, resumed)
-        self.environment = describe(cfg.trainer)
 
         self.data = PackedData(
             data_prep.folder(cfg.task, cfg.data),
@@ -39,6 +38,8 @@ class Training:
             seed=cfg.seed,
             limit=cfg.trainer.max_eval_examples,
         )
+        logger = setup.logger(cfg, cell)
+        self.memory = PeakMemory(cfg.trainer.accelerator)
         seed_everything(cfg.seed)
         net = instantiate(cfg.model.net)
         self.parameters = sum(p.numel() for p in net.parameters())
@@ -46,35 +47,38 @@ class Training:
 
         self.watch = LossWatch(entropy(cell.manifest.label_counts["train"]), steps, cfg.optim.lr)
         self.stopwatch = Stopwatch()
+        self.environment = describe(cfg.trainer)
+        head, dirty = commit()
+        about = {
+            "cell": cell.id,
+            "fingerprint": cell.manifest.fingerprint,
+            "config": setup.to_json(cfg),
+            "environment": self.environment | {"commit": head, "dirty": dirty},
+        }
         self.checkpoints = checkpoint.Checkpoints(
             cell.last,
-            about={
-                "cell": cell.id,
-                "fingerprint": cell.manifest.fingerprint,
-                "config": setup.to_json(cfg),
-                "environment": self.environment,
-            },
+            about,
             select=cfg.select,
             seconds=cfg.trainer.checkpoint_seconds,
             stop=stop,
         )
-        if resumed:
-            changed = setup.changed(self.environment, resumed)
-            self.checkpoints.resume = (resumed["global_step"], changed)
         self.trainer = pl.Trainer(
             accelerator=cfg.trainer.accelerator,
             devices=cfg.trainer.devices,
-            strategy=cfg.trainer.strategy,
+            strategy=setup.strategy(cfg.trainer.strategy),
             num_nodes=cfg.trainer.num_nodes,
             precision=cfg.trainer.precision,
             max_steps=steps,
             val_check_interval=cfg.trainer.val_every,
             check_val_every_n_epoch=None,
-            logger=setup.logger(cfg, cell),
+            logger=logger,
+            plugins=[checkpoint.WholeFiles()],
             callbacks=[
                 self.watch,
                 self.checkpoints,
+                checkpoint.StopBetweenBatches(stop),
                 self.stopwatch,
+                self.memory,
                 RunProgress(steps, batch_size, self.watch, self.stopwatch),
             ],
             **setup.LIGHTNING,
@@ -83,6 +87,12 @@ class Training:
             raise UserError(
                 f"batch_size={batch_size} does not divide among {self.trainer.world_size} devices."
             )
+        for environment in (self.environment, about["environment"]):
+            environment["devices"] = self.trainer.world_size
+        if resumed:
+            changed = setup.changed(about["environment"], resumed)
+            self.checkpoints.resume = (resumed["global_step"], changed)
+        stop.check()
         setup.announce(cfg, cell, self.environment, self.parameters, resumed)
 
     def fit(self) -> None:
@@ -108,7 +118,8 @@ class Training:
             "resumes": self.checkpoints.resumes,
         }
 
-    def results(self, memory: PeakMemory) -> dict:
+    def results(self) -> dict:
+        self.memory.stop()
         selected = self.checkpoints.selected
         return {
             "val": selected["val"] or self.module.scores["val"],
@@ -116,5 +127,5 @@ class Training:
             "test_logits_sha256": self.module.logits_sha256,
             "selected_step": selected["step"],
             "speed": self.stopwatch.speed(self.cfg.batch_size),
-            "memory": memory.memory(),
+            "memory": self.memory.memory(),
         }

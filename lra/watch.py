@@ -34,6 +34,10 @@ class LossWatch(pl.Callback):
         self.warnings: list[str] = []
         self._pending: list[torch.Tensor] = []
         self._sum, self._count, self._flat_steps = 0.0, 0, 0
+        self._trainer = None
+
+    def setup(self, trainer, module, stage) -> None:
+        self._trainer = trainer
 
     def state_dict(self) -> dict:
         self.look()  # also: no checkpoint ever holds diverged weights
@@ -67,7 +71,10 @@ class LossWatch(pl.Callback):
     def look(self) -> None:
         if not self._pending:
             return
-        losses = torch.stack(self._pending).tolist()
+        stacked = torch.stack(self._pending)
+        if self._trainer is not None and self._trainer.world_size > 1:  # all ranks judge one loss
+            stacked = self._trainer.strategy.reduce(stacked, reduce_op="mean")
+        losses = stacked.tolist()
         self._pending = []
         self.loss = sum(losses) / len(losses)
         if not math.isfinite(self.loss):

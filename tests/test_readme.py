@@ -33,7 +33,7 @@ def smoke_form(command: str) -> str:
     if "lra.tables" in command:
         return f"{command} modified=true trainer=smoke"
     if "data_prep" in command:
-        return f"{command} {' '.join(TINY[1:])}"
+        return f"{command} {' '.join(TINY)}"
     command = re.sub(r"run.py( -m)?", rf"run.py\1 {SMOKE}", command)  # typed overrides still win
     return command.replace("results/work", "results/smoke/work")
 
@@ -44,7 +44,6 @@ def folder(tmp_path_factory):
     for entry in ROOT.iterdir():
         if entry.name not in ("data", "results", ".git", ".venv"):
             (path / entry.name).symlink_to(entry)
-    (path / "bin" / "python").symlink_to(sys.executable)
     return path
 
 

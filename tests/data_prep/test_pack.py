@@ -96,7 +96,13 @@ def test_stopped_half_way_there_is_no_data_set(tmp_path, monkeypatch):
 
 
 def test_data_of_another_seed_or_source_are_not_taken_for_those_asked_for(tiny_root):
-    for override, said in (("data.seed=7", "data.seed=0"), ("data.archive=x.tar", "was generated")):
+    wrong = {
+        "data.seed=7": "data.seed=0",
+        "data.archive=x.tar": "was generated",
+        "task.variants.short.max_depth=3": "max_depth=5",
+        "task.variants.short.counts.train=99": "counts=",
+    }
+    for override, said in wrong.items():
         cfg = config.compose([*TINY, f"data.root={tiny_root}", override])
         with pytest.raises(UserError, match=said):
             data_prep.prepare(cfg.task, cfg.data)

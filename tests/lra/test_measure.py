@@ -1,16 +1,22 @@
+import time
+
 import numpy as np
 
 from lra.measure import PeakMemory, anonymous_resident
 
 
 def test_peak_memory_is_what_was_added_and_given_back():
-    with PeakMemory("cpu") as memory:
-        block = np.ones(30_000_000)  # 240 MB
-        while memory._peak - memory._base < 200e6:
-            pass
-        del block
+    memory = PeakMemory("cpu")
+    block = np.ones(30_000_000)  # 240 MB
+    time.sleep(0.3)  # many samples
+    del block
+    memory.stop()
     measured = memory.memory()
     assert 200e6 < measured.peak_bytes < 300e6 and measured.kind in ("RssAnon", "rss")
+    resumed = PeakMemory("cpu")
+    resumed.load_state_dict(memory.state_dict())
+    resumed.stop()
+    assert resumed.memory() == measured
 
 
 def test_mapped_pages_are_not_memory_use(tmp_path):

@@ -92,6 +92,8 @@ def test_many_processes_lose_no_row(tmp_path):
     stored = rows.read_cell(tmp_path, "c0")
     assert [r.attempt for r, _ in stored] == list(range(1, 41))
     assert sorted(r.seed for r, _ in stored) == sorted(list(range(4)) * 10)
+    for r, path in stored:
+        assert np.load(path.with_suffix(".npy")).tolist() == [r.seed]
 
 
 @pytest.mark.parametrize("change", [{"extra": 1}, {"status": "fine"}, {"seed": None}])

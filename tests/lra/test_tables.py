@@ -32,7 +32,9 @@ def test_one_seed_gives_its_interval():
 
 
 def test_the_trivial_baselines_stand_among_the_models():
-    table = only_table([row(), row(model="other", cell="c1", test=rows.score(1, 100))])
+    table = only_table(
+        [row(), row(model="other", cell="c1", test=rows.score(1, 100), config={"m": 1})]
+    )
     assert table.model.tolist() == ["fourier", "[majority label]", "other"]
 
 
@@ -48,10 +50,22 @@ def test_protocols_variants_and_data_never_share_a_table():
 
 
 def test_modified_rows_stand_apart_from_conforming_ones():
-    chosen = [row(), row(cell="c1", modified={"optim.lr": [0.001, 0.002]})]
+    chosen = [row(), row(cell="c1", modified={"optim.lr": [0.001, 0.002]}, config={"lr": 2})]
     assert column(chosen, "seeds") == {
         "fourier": "0",
         "fourier (modified: optim.lr=0.002)": "0",
+        "[majority label]": "-",
+    }
+
+
+def test_settings_that_changed_between_two_rows_are_not_averaged():
+    chosen = [
+        row(cell=f"c{i}", seed=i, config={"optim": {"warmup": w}, "model": {"name": "fourier"}})
+        for i, w in enumerate((0.05, 0.05, 0.1))
+    ]
+    assert column(chosen, "seeds") == {
+        "fourier [optim.warmup=0.05]": "0, 1",
+        "fourier [optim.warmup=0.1]": "2",
         "[majority label]": "-",
     }
 
@@ -76,5 +90,7 @@ def test_the_committed_tables_are_those_of_the_committed_rows():
 
 
 def test_rows_in_any_order_give_the_same_text():
-    chosen = [row(cell=f"c{s}{m}", seed=s, model=m) for s in range(3) for m in "abc"]
+    chosen = [
+        row(cell=f"c{s}{m}", seed=s, model=m, config={"model": m}) for s in range(3) for m in "abc"
+    ]
     assert tables.markdown(chosen) == tables.markdown(chosen[::-1])
