@@ -21,7 +21,8 @@ def main() -> None:
     config.check(cfg)
     path = data_prep.folder(cfg.task, cfg.data)
     if data_prep.read_manifest(path) is not None:
-        print(f"{path} is there already.")
+        unread = ", data.archive is not read again" if cfg.data.archive else ""
+        print(f"{path} is there already{unread}.")
     manifest = data_prep.prepare(cfg.task, cfg.data)
     print(f"{manifest.task}/{manifest.variant}  fingerprint {manifest.fingerprint}")
     print(f"  source: {manifest.source} {manifest.generator or ''}")
