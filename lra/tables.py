@@ -167,7 +167,8 @@ def markdown(chosen: list[Row]) -> str:
     text = "<!-- written by python -m lra.tables from the rows in results/runs; do not edit -->\n"
     for title, table in tables(chosen).items():
         header = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
-        lines = ["| " + " | ".join(row) + " |" for row in table.itertuples(index=False, name=None)]
+        cells = [[c.replace("|", r"\|") for c in row] for row in table.itertuples(index=False)]
+        lines = ["| " + " | ".join(row) + " |" for row in cells]
         text += f"\n## {title}\n\n{header}" + "\n".join(lines) + "\n"
     for note in notes(chosen):
         text += f"\n- {note}"

@@ -236,7 +236,9 @@ def test_altered_data_end_in_one_sentence(run, tmp_path):
 
 def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(run):
     """A file-size limit stands in for the full disk. Then the same command succeeds."""
-    command = " ".join(f"'{word}'" for word in run.command())
+    python, *arguments = (f"'{word}'" for word in run.command())
+    # -B: Python itself would leave truncated .pyc files on the full disk
+    command = " ".join([python, "-B", *arguments])
     full = subprocess.run(
         ["bash", "-c", f"ulimit -f 400; exec {command}"], cwd=ROOT, capture_output=True, text=True
     )

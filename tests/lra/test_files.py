@@ -59,8 +59,9 @@ def test_a_full_disk_is_one_sentence(tmp_path, how):
     path = tmp_path / "x"
     if how == "replacing":
         path.write_text("old")
+    # -B: Python itself would leave truncated .pyc files on the full disk
     result = subprocess.run(
-        [sys.executable, "-c", FULL, str(path), how], capture_output=True, text=True
+        [sys.executable, "-B", "-c", FULL, str(path), how], capture_output=True, text=True
     )
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1 and f"Cannot write {path}" in result.stderr

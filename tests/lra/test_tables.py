@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from lra import rows, tables
@@ -87,6 +89,12 @@ def test_the_committed_tables_are_those_of_the_committed_rows():
     if not chosen:
         pytest.skip("no rows are committed")
     assert (ROOT / "results/tables/accuracy.md").read_text() == tables.markdown(chosen)
+
+
+def test_every_line_of_the_markdown_has_every_column():
+    chosen = [row(baselines={"majority label | root operator": {"val": 0.3, "test": 0.4}})]
+    lines = [ln for ln in tables.markdown(chosen).splitlines() if ln.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(tables.COLUMNS) + 1}
 
 
 def test_rows_in_any_order_give_the_same_text():
