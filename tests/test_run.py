@@ -167,13 +167,13 @@ def test_a_loss_that_is_no_number_leaves_a_diverged_row(run):
 
 
 def test_a_sweep_runs_each_cell_in_a_process_and_skips_finished_ones(run):
-    sweep = ["-m", "model=fourier,transformer", "seed=0,1"]
+    sweep = ["-m", "model=fourier,transformer", "seed=1"]
     first = run(*sweep)
     assert first.returncode == 0, first.stderr
     found = [(row.model, row.seed, row.status) for row in run.rows()]
-    assert found == [(m, s, "done") for m in ("fourier", "transformer") for s in (0, 1)]
+    assert found == [(model, 1, "done") for model in ("fourier", "transformer")]
     again = run(*sweep)
-    assert again.stdout.count("Done already") == 4 and len(run.rows()) == 4
+    assert again.stdout.count("Done already") == 2 and len(run.rows()) == 2
 
 
 def test_a_failing_cell_does_not_stop_a_sweep(run):
@@ -312,10 +312,10 @@ def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, num
     steps = 2 if phase == "validation" else 1
     settings = [
         "task.variants.short.counts.train=256",
-        "task.variants.short.counts.val=40000",
-        "task.variants.short.counts.test=40000",
+        "task.variants.short.counts.val=10000",
+        "task.variants.short.counts.test=10000",
         f"data.root={tmp_path}/large",
-        "trainer.max_eval_examples=40000",
+        "trainer.max_eval_examples=10000",
         f"trainer.max_steps={steps}",
         f"trainer.val_every={2 if phase == 'validation' else 9}",
     ]
