@@ -52,7 +52,8 @@ class SoftmaxAttention(MultiHeadAttention):
                 q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout
             )
         # On CPU each sequence attends at its own length: the same values for real tokens (padded
-        # queries, which nothing reads, get 0) at a third of the cost on ListOps.
+        # queries, which nothing reads, get 0). On ListOps that leaves 31 % of the products: the
+        # mean of n^2 over N^2 in the training split, N = 2,000.
         N, outputs = q.shape[2], []
         for q_i, k_i, v_i, n in zip(q, k, v, mask.sum(1).tolist(), strict=True):
             o = F.scaled_dot_product_attention(
