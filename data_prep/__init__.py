@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from data_prep.pack import Manifest, read_manifest
+from lra.files import locked
 
 
 def folder(task, data) -> Path:
@@ -15,7 +16,8 @@ def folder(task, data) -> Path:
 
 
 def prepare(task, data) -> Manifest:
-    """Returns the manifest of the packed task, making the data first where it is missing.
+    """Returns the manifest of the packed task, making the data first where it is missing; a second
+    process waits for the first.
 
     task: the composed `task` config (name, variant, and the facts of the variant).
     data: the composed `data` config (root, archive, seed, processes).
@@ -23,6 +25,9 @@ def prepare(task, data) -> Manifest:
     path = folder(task, data)
     manifest = read_manifest(path)
     if manifest is None:
-        manifest = import_module(f"data_prep.{task.name}").make(task, data, path)
+        with locked(path.parent / f".{path.name}.lock"):
+            manifest = read_manifest(path)
+            if manifest is None:
+                manifest = import_module(f"data_prep.{task.name}").make(task, data, path)
     manifest.must_be(task, data, path)
     return manifest

@@ -1,15 +1,17 @@
-"""Reads named members of a folder, .tar, .tar.gz, .tar.xz or .zip, whatever the file is called.
+"""Reads members of a folder, .tar, .tar.gz, .tar.xz or .zip, recognised by what is in them.
 
-Members are read, never extracted, so nothing in an archive can land outside a folder.
+Members are read, never extracted, so nothing in an archive can land outside a folder; links in it
+are not followed.
 """
 
 import lzma
-import os
+import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO
 
 from lra.errors import UserError
 
@@ -18,42 +20,55 @@ DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, RuntimeError),
 )
+ARCHIVE_NAMES = re.compile(r"\.(tar|gz|tgz|bz2|xz|txz|zip)$")
 
 
-def source(task: str, data) -> Path | None:
-    """Where a task's original files are: data.archive, else LRA_ARCHIVES/<task>, else nowhere."""
-    if data.archive is not None:
-        path = Path(data.archive)
-        if not path.exists():
-            raise UserError(f"data.archive={path} does not exist.")
-        return path
-    root = os.environ.get("LRA_ARCHIVES")
-    path = Path(root) / task if root else None
-    return path if path and path.exists() else None
-
-
-def members(path: Path, names: set[str]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file called one of `names`, in a folder, an archive, or a folder
-    that holds archives."""
+def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
+    """(name, stream) of every file whose path inside the folder or archive matches `wanted`
+    (re.search). A folder may hold archives. Raises UserError for what is damaged or no archive."""
     if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            if file.name in names:
-                yield file.name, file.read_bytes()
-            elif tarfile.is_tarfile(file) or zipfile.is_zipfile(file):
-                yield from members(file, names)
+            name = file.relative_to(path).as_posix()
+            if wanted.search(name):
+                with open(file, "rb") as stream:
+                    yield name, stream
+            elif is_archive(file) or ARCHIVE_NAMES.search(file.name):
+                yield from members(file, wanted)
         return
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for info in archive.infolist():
-                    if PurePosixPath(info.filename).name in names and not info.is_dir():
-                        yield PurePosixPath(info.filename).name, archive.read(info)
+                    if wanted.search(info.filename) and not info.is_dir():
+                        with archive.open(info) as stream:
+                            yield info.filename, stream
         elif tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
                 for entry in archive:
-                    if PurePosixPath(entry.name).name in names and entry.isfile():
-                        yield PurePosixPath(entry.name).name, archive.extractfile(entry).read()
+                    if wanted.search(entry.name) and entry.isfile():
+                        yield entry.name, archive.extractfile(entry)
+                    archive.members = []  # it would keep every header of 200,000 files
         else:
-            raise UserError(f"{path} is no folder, tar or zip archive: bring the original file.")
+            raise UserError(f"{path} is {kind(path)}, not a tar or zip archive: {bring()}")
     except DAMAGE as error:
-        raise UserError(f"{path} is damaged ({error}): fetch or copy it again.") from error
+        raise UserError(f"{path} is damaged ({error}): {bring()}") from error
+
+
+def is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except DAMAGE:
+        return False
+
+
+def kind(path: Path) -> str:
+    """What a file that is no archive seems to be."""
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip().lower()
+    if not start:
+        return "an empty file"
+    return "an HTML page" if start.startswith((b"<!doctype", b"<html")) else "an unknown file"
+
+
+def bring() -> str:
+    return "fetch or copy the original file again."

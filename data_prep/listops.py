@@ -9,6 +9,7 @@ Vocabulary: the digits 0-9 are ids 0-9, then [MIN [MAX [MED [SM and the closing 
 """
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from itertools import count
@@ -18,11 +19,10 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
-from data_prep import archive
-from data_prep.pack import SPLITS, Manifest, Split, pack, read_manifest
+from data_prep import archive, sources
+from data_prep.pack import SPLITS, Manifest, Split, pack, split_of
 from data_prep.progress import progress
 from lra.errors import UserError
-from lra.files import locked
 
 VOCABULARY = [*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"]
 MIN, MAX, MED, SM, CLOSE = range(10, 15)
@@ -34,32 +34,28 @@ SHARD = 500  # expressions of one random stream: the data depend on it, not on t
 
 
 def make(task, data, path: Path) -> Manifest:
-    """Packs task.variant into `path` and returns the manifest; a second process waits its turn."""
-    with locked(path.parent / f".{path.name}.lock"):
-        manifest = read_manifest(path)
-        if manifest is not None:
-            return manifest
-        rules = task.variants[task.variant]
-        if data.archive is not None or "counts" not in rules:
-            splits, origin, generator = *_read(task, data), None
-        else:
-            splits, origin = generate(rules, data.seed, data.processes), "generated"
-            generator = {
-                "version": VERSION,
-                "seed": data.seed,
-                **{key: rules[key] for key in ("min_tokens", "max_tokens", "max_depth")},
-            }
-        return pack(
-            path,
-            splits,
-            task=task.name,
-            variant=task.variant,
-            source=origin,
-            generator=generator,
-            vocabulary=VOCABULARY,
-            documents=1,
-            baselines=baselines(splits),
-        )
+    """Packs task.variant into `path` and returns the manifest."""
+    rules = task.variants[task.variant]
+    if data.archive is not None or "counts" not in rules:
+        splits, origin, generator = *_read(task, data), None
+    else:
+        splits, origin = generate(rules, data.seed, data.processes), "generated"
+        generator = {
+            "version": VERSION,
+            "seed": data.seed,
+            **{key: rules[key] for key in ("min_tokens", "max_tokens", "max_depth")},
+        }
+    return pack(
+        path,
+        splits,
+        task=task.name,
+        variant=task.variant,
+        source=origin,
+        generator=generator,
+        vocabulary=VOCABULARY,
+        documents=1,
+        baselines=baselines(splits),
+    )
 
 
 def generate(rules, seed: int, processes: int | None = None) -> dict[str, Split]:
@@ -96,15 +92,9 @@ def generate(rules, seed: int, processes: int | None = None) -> dict[str, Split]
     splits, start = {}, 0
     for name in SPLITS:
         chosen = order[start : start + rules.counts[name]]
-        splits[name] = _split([expressions[i] for i in chosen], [labels[i] for i in chosen])
+        splits[name] = split_of([expressions[i] for i in chosen], [labels[i] for i in chosen])
         start += rules.counts[name]
     return splits
-
-
-def _split(expressions: list[np.ndarray], labels: list[int]) -> Split:
-    offsets = np.zeros(len(labels) + 1, np.int64)
-    np.cumsum([len(e) for e in expressions], out=offsets[1:])
-    return Split(np.concatenate(expressions), offsets, np.array(labels, np.uint8))
 
 
 @njit(nogil=True, cache=True)
@@ -193,20 +183,15 @@ def evaluate(ids):
 
 def _read(task, data) -> tuple[dict[str, Split], str]:
     """The official TSV files: header, CR LF, parentheses around every pair, `]`."""
-    path = archive.source(task.name, data)
-    if path is None:
-        raise UserError(
-            f"task.variant={task.variant} of listops is read from basic_train.tsv, basic_val.tsv "
-            "and basic_test.tsv: name their folder or archive with data.archive=PATH."
-        )
-    files = {f"basic_{split}.tsv": split for split in SPLITS}
+    wanted = re.compile(r"(^|/)basic_(train|val|test)\.tsv$")
+    path = sources.find(task.name, data, ["listops"], wanted, None)
     splits = {}
-    for name, content in archive.members(path, set(files)):
-        splits[files[name]] = parse_tsv(name, content)
-    absent = [name for name, split in files.items() if split not in splits]
+    for name, stream in archive.members(path, wanted):
+        splits[wanted.search(name)[2]] = parse_tsv(name, stream.read())
+    absent = [f"basic_{split}.tsv" for split in SPLITS if split not in splits]
     if absent:
         raise UserError(f"{path} does not hold {', '.join(absent)}.")
-    return {name: splits[name] for name in SPLITS}, "basic_{train,val,test}.tsv"
+    return {name: splits[name] for name in SPLITS}, sources.describe(path)
 
 
 def parse_tsv(name: str, content: bytes) -> Split:
@@ -233,7 +218,7 @@ def parse_tsv(name: str, content: bytes) -> Split:
             advance(number)
     if not labels:
         raise UserError(f"{name} holds no examples.")
-    return _split(expressions, labels)
+    return split_of(expressions, labels)
 
 
 @njit(cache=True)

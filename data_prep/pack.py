@@ -11,6 +11,7 @@ labels   uint8 (examples,)
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,33 @@ SPLITS = ("train", "val", "test")
 ARRAYS = ("ids", "offsets", "labels")
 
 
+class Picked(NamedTuple):
+    """Rows of an array (n, length) that may not fit in memory, copied to disk a few at a time."""
+
+    array: np.ndarray
+    index: np.ndarray
+
+
 class Split(NamedTuple):
-    ids: np.ndarray
+    ids: np.ndarray | Picked
     offsets: np.ndarray
     labels: np.ndarray
+
+
+def split_of(documents: Iterable[np.ndarray], labels: Iterable[int], per_example: int = 1) -> Split:
+    """Documents of any length, `per_example` of them for each label."""
+    documents = list(documents)
+    offsets = np.zeros(len(documents) + 1, np.int64)
+    np.cumsum([len(d) for d in documents], out=offsets[1:])
+    labels = np.array(labels, np.uint8)
+    assert len(documents) == per_example * len(labels)
+    return Split(np.concatenate(documents), offsets, labels)
+
+
+def split_of_rows(array: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Split:
+    """The rows `index` of an array of images (n, pixels)."""
+    offsets = np.arange(len(index) + 1, dtype=np.int64) * array.shape[1]
+    return Split(Picked(array, index), offsets, np.asarray(labels[index], np.uint8))
 
 
 class Manifest(BaseModel):
@@ -38,14 +62,16 @@ class Manifest(BaseModel):
     schema_version: int = 1
     task: str
     variant: str
-    source: str  # "generated", or the names of the files it was read from
+    source: str  # "generated", or the names and sums of the files it was read from
     generator: dict[str, int | float | str] | None  # rules, version and seed, if generated
+    reader: dict[str, int | float | str] | None = None  # the same, if read from files
     vocabulary: list[str]
     documents: int
     counts: dict[str, int]
     label_counts: dict[str, list[int]]
     token_percentiles: dict[str, dict[str, int]]
     baselines: dict[str, dict[str, float]]  # name -> split -> accuracy of a trivial rule
+    notes: list[str] = []  # what a user should know of these data: defects, duplicates
     sha256: dict[str, dict[str, str]]  # split -> array -> sum
 
     @property
@@ -56,20 +82,18 @@ class Manifest(BaseModel):
 
     def must_be(self, task, data, path: Path) -> None:
         """Data found on disk are used only if they are what the configuration asks for."""
-        if self.generator is None:
-            return
-        if data.archive is not None:
+        if self.generator is not None and data.archive is not None:
             raise UserError(
                 f"{path} was generated, but data.archive={data.archive} asks for files: "
                 "choose another data.root, or leave data.archive out."
             )
         rules = {"seed": data.seed, **task.variants[task.variant]}
-        ours = {**self.generator, "counts": self.counts}
+        ours = {**(self.generator or self.reader or {}), "counts": self.counts}
         for key, value in ours.items():
             if key in rules and rules[key] != value:
                 name = "data.seed" if key == "seed" else f"task.variants.{task.variant}.{key}"
                 raise UserError(
-                    f"{path} was generated with {name}={value}, not {rules[key]}: "
+                    f"{path} was made with {name}={value}, not {rules[key]}: "
                     "choose another data.root, or that setting."
                 )
 
@@ -94,11 +118,8 @@ def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
     sums, percentiles = {}, {}
     for name, split in splits.items():
         for array, values in zip(ARRAYS, split, strict=True):
-            with (
-                replacing(path / name / f"{array}.npy") as temporary,
-                open(temporary, "wb") as file,
-            ):
-                np.save(file, values)
+            with replacing(path / name / f"{array}.npy") as temporary:
+                _save(temporary, values)
         sums[name] = {array: _sha256(path / name / f"{array}.npy") for array in ARRAYS}
         lengths = np.diff(split.offsets)
         percentiles[name] = {
@@ -118,6 +139,20 @@ def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
     with replacing(path / "manifest.json") as temporary:
         temporary.write_text(json.dumps(manifest.model_dump(), indent=1) + "\n")
     return manifest
+
+
+def _save(path: Path, values: np.ndarray | Picked) -> None:
+    with open(path, "wb") as file:
+        if isinstance(values, np.ndarray):
+            np.save(file, values)
+            return
+        array, index = values
+        shape = (len(index) * array.shape[1],)
+        header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        step = max(1, 2**24 // array.shape[1])
+        for start in range(0, len(index), step):
+            file.write(np.ascontiguousarray(array[index[start : start + step]]))
 
 
 def load(path: Path, manifest: Manifest, split: str) -> Split:

@@ -43,6 +43,16 @@ ENVIRONMENT = {
 }
 
 
+# Keys that came after the first rows, by their last name, and the value that means what was done
+# before there was a choice: at that value they are left out, so that older rows keep their cells.
+ADDED = {
+    "input": "tokens",
+    "pixels": False,
+    "d_qkv": None,
+    "bucket_by_length": False,
+}
+
+
 class Group(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -50,7 +60,7 @@ class Group(BaseModel):
 class Optim(Group):
     lr: PositiveFloat
     warmup: float = Field(ge=0, le=1)
-    schedule: Literal["linear", "rsqrt"]
+    schedule: Literal["linear", "rsqrt", "cosine"]
     start_factor: float = Field(ge=0, le=1)
     weight_decay: NonNegativeFloat
     betas: tuple[float, float]
@@ -78,6 +88,7 @@ class Settings(Group):
     rerun: bool
     evaluate: str | None
     batch_size: PositiveInt
+    bucket_by_length: bool
     select: Literal["best_val", "last"]
     optim: Optim
     trainer: Trainer
@@ -95,6 +106,11 @@ def check(cfg: DictConfig) -> None:
     """Raises UserError for what Hydra lets pass: unknown variants, and settings nobody gave."""
     if cfg.task.variant not in cfg.task.variants:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
+    if cfg.model.input == "continuous" and not cfg.task.pixels:
+        raise UserError(
+            f"model.input=continuous reads grey values, which task={cfg.task.name} has not: leave "
+            "it out, or choose task=image, pathfinder or pathx."
+        )
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(
@@ -119,7 +135,15 @@ def identity(cfg: DictConfig, resolve: bool = True) -> dict:
         for parent in parents:
             node = node[parent]
         node.pop(last)
-    return tree
+    return _without_added(tree)
+
+
+def _without_added(tree: dict) -> dict:
+    return {
+        key: _without_added(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if key not in ADDED or value != ADDED[key]
+    }
 
 
 def modified(cfg: DictConfig) -> dict[str, list]:

@@ -11,7 +11,8 @@ from lra.errors import UserError
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses into one sentence."""
     try:
         yield
     except OSError as error:
@@ -23,7 +24,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    with _explained(path):
+    with reported(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -32,7 +33,7 @@ def make_folder(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary name in the same folder; it becomes `path` when the block succeeds."""
     make_folder(path.parent)
-    with _explained(path):
+    with reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         os.close(handle)
         temporary = Path(name)
@@ -51,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_new(path: Path, content: bytes) -> bool:
     """Writes `path` whole or not at all; False, and nothing written, if it exists already."""
     make_folder(path.parent)
-    with _explained(path):
+    with reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         temporary = Path(name)
         try:
@@ -75,7 +76,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     The kernel drops the lock when its holder dies, so a kill leaves nothing to clean up.
     """
     make_folder(path.parent)
-    with _explained(path):
+    with reported(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

@@ -1,6 +1,7 @@
 """The one LightningModule: loss, optimiser, schedule, and the scores of an evaluation."""
 
 import hashlib
+import math
 
 import numpy as np
 import pytorch_lightning as pl
@@ -65,12 +66,14 @@ class Classification(pl.LightningModule):
         }
 
     def learning_rate_factor(self, step: int) -> float:
-        """Linear warm-up to 1, then linear to 0, or 1 / sqrt(step)."""
+        """Linear warm-up to 1, then linear or half a cosine to 0, or 1 / sqrt(step)."""
         warmup = max(1, round(self.optim.warmup * self.max_steps))
         if step < warmup:
             return self.optim.start_factor + (1 - self.optim.start_factor) * (step + 1) / warmup
         if self.optim.schedule == "rsqrt":
             return (warmup / (step + 1)) ** 0.5
+        if self.optim.schedule == "cosine":  # over all steps, counted from the warm-up's end: LRA's
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / self.max_steps))
         return max(0.0, (self.max_steps - step) / max(1, self.max_steps - warmup))
 
     def _start(self) -> None:

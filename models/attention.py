@@ -19,13 +19,15 @@ class MultiHeadAttention(nn.Module, ABC):
     Real tokens come first: every row of a mask is a run of True and then a run of False.
     """
 
-    def __init__(self, d_model: int, *, n_heads: int):
+    def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
-        if d_model % n_heads:
-            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        name = "d_model" if d_qkv is None else "d_qkv"
+        d_qkv = d_model if d_qkv is None else d_qkv  # of all heads together
+        if d_qkv % n_heads:
+            raise ValueError(f"model.{name}={d_qkv} is no multiple of model.n_heads={n_heads}")
         self.n_heads = n_heads
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.out = nn.Linear(d_model, d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_qkv)
+        self.out = nn.Linear(d_qkv, d_model)
 
     @abstractmethod
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -41,8 +43,10 @@ class MultiHeadAttention(nn.Module, ABC):
 class SoftmaxAttention(MultiHeadAttention):
     """dropout falls on the attention weights; on CPU any value above 0 leaves the fused kernel."""
 
-    def __init__(self, d_model: int, *, n_heads: int, dropout: float = 0.0):
-        super().__init__(d_model, n_heads=n_heads)
+    def __init__(
+        self, d_model: int, *, n_heads: int, d_qkv: int | None = None, dropout: float = 0.0
+    ):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
         self.dropout = dropout
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

@@ -21,6 +21,9 @@ def sinusoidal_positions(length: int, d_model: int) -> Tensor:
 class Embedding(nn.Module):
     """ids (B, N), lengths (B,) -> x (B, T, D), mask (B, T); T = N, or N + 1 with CLS at position 0.
 
+    input="tokens" looks ids up; "continuous" projects the grey value that an id is, scaled from
+    0..255 to -1..1, as one real number a position.
+
     What stands where a sequence has ended is only seen by a block that ignores the mask: the
     embedding of id 0, or with padding_token a learned one, as the released LRA codes have it.
     """
@@ -31,6 +34,7 @@ class Embedding(nn.Module):
         *,
         vocab_size: int,
         seq_len: int,
+        input: str = "tokens",
         positions: str = "learned",
         cls: bool = False,
         padding_token: bool = False,
@@ -41,8 +45,16 @@ class Embedding(nn.Module):
         if positions not in ("learned", "sinusoidal", "none"):
             raise ValueError(f"positions={positions}: choose learned, sinusoidal or none")
         self.seq_len, self.vocab_size, self.padding_token = seq_len, vocab_size, padding_token
-        self.tokens = nn.Embedding(vocab_size + padding_token, d_model)
-        nn.init.normal_(self.tokens.weight, std=init_std)
+        if input == "tokens":
+            self.tokens = nn.Embedding(vocab_size + padding_token, d_model)
+            nn.init.normal_(self.tokens.weight, std=init_std)
+        elif input == "continuous" and not padding_token:
+            self.tokens = nn.Linear(1, d_model)
+        else:
+            raise ValueError(
+                f"model.input={input}: choose tokens, or continuous without model.padding_token"
+            )
+        self.continuous = input == "continuous"
         self.cls = nn.Parameter(torch.randn(d_model) * init_std) if cls else None
         if positions == "learned":
             self.positions = nn.Parameter(torch.randn(seq_len + cls, d_model) * 0.02)
@@ -57,10 +69,13 @@ class Embedding(nn.Module):
         if self.seq_len < N:
             raise ValueError(f"a batch of length {N} does not fit model.seq_len={self.seq_len}")
         mask = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
-        ids = ids.int()
-        if self.padding_token:
-            ids = torch.where(mask, ids, self.vocab_size)
-        x = self.tokens(ids)  # (B, N, D)
+        if self.continuous:
+            x = self.tokens(ids[..., None].to(self.tokens.weight.dtype) / 127.5 - 1)  # (B, N, D)
+        else:
+            ids = ids.int()
+            if self.padding_token:
+                ids = torch.where(mask, ids, self.vocab_size)
+            x = self.tokens(ids)  # (B, N, D)
         if self.cls is not None:
             x = torch.cat([self.cls.expand(B, 1, -1), x], dim=1)
             mask = torch.cat([mask.new_ones(B, 1), mask], dim=1)

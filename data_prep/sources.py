@@ -1,0 +1,55 @@
+"""Where the original files of a task are: data.archive, a folder in LRA_ARCHIVES, a download."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep import archive, download
+from data_prep.download import Download
+from lra.errors import UserError
+
+
+def find(
+    task: str,
+    data,
+    names: Sequence[str],
+    wanted: re.Pattern,
+    original: Download | None,
+) -> Path:
+    """The first source that there is.
+
+    names: what the task's folder (or file) below LRA_ARCHIVES may be called. wanted: a member that
+    the source must hold; an LRA_ARCHIVES folder without it is passed over. original: what to
+    download, to <data.root>/downloads; None where nobody offers the files.
+    """
+    if data.archive is not None:
+        path = Path(data.archive)
+        if not path.exists():
+            raise UserError(f"data.archive={path} does not exist.")
+        return path
+    root = os.environ.get("LRA_ARCHIVES")
+    for name in names if root else ():
+        path = Path(root) / name
+        if path.exists() and next(archive.members(path, wanted), None):
+            return path
+    if original is None:
+        raise UserError(
+            f"Nothing holds {task}'s files ({wanted.pattern}): name their folder or archive with "
+            f"data.archive=PATH, or put it in $LRA_ARCHIVES/{names[0]}."
+        )
+    return download.fetch(original, Path(data.root) / "downloads")
+
+
+def describe(path: Path) -> str:
+    """What a manifest says of the source: names and, of archives, sums; no absolute path."""
+    files = sorted(p for p in path.rglob("*") if archive.is_archive(p)) if path.is_dir() else [path]
+    if not files:
+        return f"folder {path.name}"
+    return ", ".join(f"{file.name} (sha256 {sha256(file)})" for file in files)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
