@@ -1,36 +1,99 @@
-"""python -m data_prep listops [task.variant=short] [data.root=...] [data.archive=...] [data.seed=0]
+"""python -m data_prep all [data.root=...] [<task>.<key>=...]     every task; pathx.images=2000
+python -m data_prep <task> [task.variant=...] [data.root=...] [data.archive=...] [data.seed=0]
+python -m data_prep doctor [data.root=...]                       what is there, what is wrong
+python -m data_prep probe task=<task> [task.variant=...]         do the labels carry signal?
 
 Makes the packed data of a task, or says that it is there, and prints its passport.
 """
 
 import sys
+from importlib import import_module
 
 import data_prep
+from data_prep import doctor
 from lra import config
 from lra.errors import UserError, exit_code, one_of
 
+TASKS = ["listops", "text", "retrieval", "image", "pathfinder", "pathx"]
+
 
 def main() -> None:
-    tasks = sorted(path.stem for path in (config.CONF / "task").glob("*.yaml"))
-    if len(sys.argv) < 2 or "=" in sys.argv[1]:
-        raise UserError(f"Which task? python -m data_prep <{' | '.join(tasks)}> [key=value ...]")
-    task, *overrides = sys.argv[1:]
-    if task not in tasks:
-        raise one_of("task", task, tasks)
-    cfg = config.compose([f"task={task}", *overrides])
-    config.check(cfg)
+    word, *overrides = sys.argv[1:] or [""]
+    if word == "doctor":
+        doctor.report(TASKS, composed(["task=listops", *overrides]).data)
+    elif word == "probe":
+        from data_prep import probe
+
+        probe.main(composed(overrides))
+    elif word == "all":
+        every_task(overrides)
+    elif word in TASKS:
+        one_task(composed([f"task={word}", *for_task(word, overrides)]))
+    elif not word or "=" in word:
+        raise UserError(f"python -m data_prep <{' | '.join(['all', *TASKS, 'doctor', 'probe'])}>")
+    else:
+        raise one_of("task", word, [*TASKS, "all", "doctor", "probe"])
+
+
+def composed(overrides: list[str]):
+    cfg = config.compose(overrides)
+    config.check_variant(cfg)
+    return cfg
+
+
+def for_task(task: str, overrides: list[str]) -> list[str]:
+    """The overrides that concern a task: <task>.<key>=... means task.<key>=...
+
+    <task>.images=N stands for the variant `small` with N images, 80 % of them to train on.
+    """
+    chosen = []
+    for override in overrides:
+        name, dot, rest = override.partition(".")
+        if not dot or name not in TASKS:
+            chosen.append(override)
+        elif name == task and rest.startswith("images="):
+            chosen += fewer_images(override, rest.removeprefix("images="))
+        elif name == task:
+            chosen.append(f"task.{rest}")
+    return chosen
+
+
+def fewer_images(override: str, number: str) -> list[str]:
+    if not number.isdecimal() or int(number) < 10:
+        raise UserError(f"{override}: give a whole number of images, 10 or more.")
+    n = int(number)
+    counts = {"train": n - 2 * (n // 10), "val": n // 10, "test": n // 10}
+    return [
+        "task.variant=small",
+        *(f"task.variants.small.counts.{split}={count}" for split, count in counts.items()),
+    ]
+
+
+def every_task(overrides: list[str]) -> None:
+    """One after the other; what fails is said at the end and does not stop the others."""
+    if any(override.startswith("data.archive=") for override in overrides):
+        raise UserError("data.archive belongs to one task: name the task instead of 'all'.")
+    failed = []
+    for task in TASKS:
+        try:
+            cfg = composed([f"task={task}", *for_task(task, overrides)])
+            module = import_module(f"data_prep.{task}")
+            if hasattr(module, "variant_at_hand") and not any("variant=" in o for o in overrides):
+                cfg.task.variant = module.variant_at_hand(cfg.data)
+            one_task(cfg)
+        except UserError as error:
+            failed.append(task)
+            print(f"{task}: {error}", file=sys.stderr)
+    if failed:
+        raise UserError(f"{', '.join(failed)} could not be prepared, for the reasons given above.")
+
+
+def one_task(cfg) -> None:
     path = data_prep.folder(cfg.task, cfg.data)
     if data_prep.read_manifest(path) is not None:
         unread = ", data.archive is not read again" if cfg.data.archive else ""
         print(f"{path} is there already{unread}.")
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    print(f"{manifest.task}/{manifest.variant}  fingerprint {manifest.fingerprint}")
-    print(f"  source: {manifest.source} {manifest.generator or ''}")
-    for split, n in manifest.counts.items():
-        print(f"  {split}: {n} examples, labels {manifest.label_counts[split]}")
-        print(f"    tokens by percentile: {manifest.token_percentiles[split]}")
-    for rule, accuracy in manifest.baselines.items():
-        print(f"  {100 * accuracy['test']:.1f} % on test by {rule}")
+    print(doctor.passport(data_prep.prepare(cfg.task, cfg.data)))
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ class Manifest(BaseModel):
         what = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def val_is_test(self) -> bool:
+        return self.sha256["val"] == self.sha256["test"]
+
     def must_be(self, task, data, path: Path) -> None:
         """Data found on disk are used only if they are what the configuration asks for."""
         if self.generator is not None and data.archive is not None:

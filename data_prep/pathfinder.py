@@ -1,9 +1,9 @@
 """Pathfinder and Path-X: does one dashed contour join the two discs? Grey pixels, row by row.
 
-Generated (data_prep/snakes.py) unless data.archive names LRA's release, or any folder or archive laid
-out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and metadata/<batch>.npy, which is text
-(one image a line, the fourth column its label) despite its name. Images that the release is known to
-have damaged are left out and listed in the manifest.
+Generated (data_prep/snakes.py) unless data.archive names LRA's release, or any folder or archive
+laid out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and metadata/<batch>.npy, which
+is text despite its name (one image a line, the fourth column its label). Damaged images (the
+release has at least one) are left out and listed in the manifest.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     def advance(done: int) -> None:
         nonlocal job
-        if job is None and time.monotonic() - start > 2:
+        if job is None and bar.console.is_terminal and time.monotonic() - start > 2:
             bar.start()
             job = bar.add_task(what, total=total)
         if job is not None:

@@ -1,9 +1,9 @@
-"""The pictures of Pathfinder: two long dashed contours, short distractors, two discs at contour ends.
+"""The pictures of Pathfinder: two long dashed contours, distractors, discs at two contour ends.
 
-Does one contour join the discs? A reimplementation of the generator behind LRA's images (Linsley et
-al., NeurIPS 2018; drewlinsley/pathfinder, snakes2.py) with the parameters that LRA documents
-(google-research/long-range-arena, lra_benchmarks/data/pathfinder.py). A contour ("snake") is a chain
-of paddles, short lines. Every line that can occur has one of few directions, so all are drawn once,
+Does one contour join the discs? A reimplementation of the generator behind LRA's images (Linsley
+et al., NeurIPS 2018; drewlinsley/pathfinder, snakes2.py) with the parameters that LRA documents
+(google-research/long-range-arena, lra_benchmarks/data/pathfinder.py). A contour ("snake") is a
+chain of paddles, short lines. Every line that can occur has one of few directions, so all are drawn once,
 by Pillow as there, and the generator places these sprites.
 
 Pixel values and occupancy are bytes as there, 255 = 1. Coordinates are (y, x).
@@ -106,13 +106,12 @@ def paddles(length: int, thickness: float, margin: int) -> Sprites:
     lines = _smaller(drawn, 2 * half + 1)
     masks = _smaller(_dilated(drawn, margin * SCALE), 2 * half + 1)
 
-    # A first paddle may not start where its own occupancy, laid one pixel off its tail, hits others.
+    # A first paddle may not start where its occupancy, laid one pixel off its tail, hits others.
     # Theirs also gives up on a direction whose occupancy lies outside the picture altogether for
-    # some tail: OpenCV returns -1.8e308 there, taken for "nothing is free". With narrow margins that
-    # rules out most directions of a first paddle.
-    near = masks[:360, half - radius - 1 :, half - radius - 1 :][
-        :, : 2 * radius + 1, : 2 * radius + 1
-    ]
+    # some tail: OpenCV returns -1.8e308 there, taken for "nothing is free". With narrow margins
+    # that rules out most directions of a first paddle.
+    window = slice(half - radius - 1, half + radius)
+    near = masks[:360, window, window]
     hits = [np.argwhere(mask == 255) - radius for mask in near]
     struct = np.zeros((360, max(map(len, hits)), 2), np.int64)
     for k, offsets in enumerate(hits):

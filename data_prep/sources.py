@@ -29,17 +29,25 @@ def find(
         if not path.exists():
             raise UserError(f"data.archive={path} does not exist.")
         return path
-    root = os.environ.get("LRA_ARCHIVES")
-    for name in names if root else ():
-        path = Path(root) / name
-        if path.exists() and next(archive.members(path, wanted), None):
-            return path
+    path = in_archives(names, wanted)
+    if path is not None:
+        return path
     if original is None:
         raise UserError(
             f"Nothing holds {task}'s files ({wanted.pattern}): name their folder or archive with "
             f"data.archive=PATH, or put it in $LRA_ARCHIVES/{names[0]}."
         )
     return download.fetch(original, Path(data.root) / "downloads")
+
+
+def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
+    """The first of `names` below LRA_ARCHIVES that holds a wanted member."""
+    root = os.environ.get("LRA_ARCHIVES")
+    for name in names if root else ():
+        path = Path(root) / name
+        if path.exists() and next(archive.members(path, wanted), None):
+            return path
+    return None
 
 
 def describe(path: Path) -> str:

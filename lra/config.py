@@ -102,10 +102,14 @@ def compose(overrides: list[str]) -> DictConfig:
         return hydra_compose("config", overrides)
 
 
-def check(cfg: DictConfig) -> None:
-    """Raises UserError for what Hydra lets pass: unknown variants, and settings nobody gave."""
+def check_variant(cfg: DictConfig) -> None:
     if cfg.task.variant not in cfg.task.variants:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises UserError for what Hydra lets pass: unknown variants, and settings nobody gave."""
+    check_variant(cfg)
     if cfg.model.input == "continuous" and not cfg.task.pixels:
         raise UserError(
             f"model.input=continuous reads grey values, which task={cfg.task.name} has not: leave "

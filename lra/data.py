@@ -10,27 +10,47 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data_prep.pack import Manifest, Split, load
 
+POOL = 50  # batches that are sorted by length together
+MULTIPLE = 128  # of padded lengths, so that few different ones occur
+
 
 class Packed(Dataset):
-    """One split. A batch is gathered from the mapped files at once, padded with id 0 to seq_len;
-    what counts as padding is known from the lengths alone."""
+    """One split. A batch is gathered from the mapped files at once, padded with id 0 to seq_len, or
+    with `to_longest` to the longest of the batch (rounded up to a MULTIPLE); what counts as padding
+    is known from the lengths alone."""
 
-    def __init__(self, split: Split, documents: int, seq_len: int, limit: int | None = None):
+    def __init__(
+        self,
+        split: Split,
+        documents: int,
+        seq_len: int,
+        limit: int | None = None,
+        to_longest: bool = False,
+    ):
         self.split, self.documents, self.seq_len = split, documents, seq_len
         self.size = min(len(split.labels), limit or len(split.labels))
+        self.to_longest = to_longest
+
+    def lengths(self) -> np.ndarray:
+        """(examples,): of the longer document, as cut to seq_len."""
+        longest = np.diff(self.split.offsets).reshape(-1, self.documents).max(1)
+        return longest[: self.size].clip(max=self.seq_len)
 
     def __len__(self) -> int:
         return self.size
 
     def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, ...]:
         ids, offsets, labels = self.split
-        batch = np.zeros((len(indices), self.documents, self.seq_len), ids.dtype)
-        lengths = np.empty((len(indices), self.documents), np.int64)
-        for row, index in enumerate(indices):
-            for p in range(self.documents):
-                start, end = offsets[index * self.documents + p : index * self.documents + p + 2]
-                n = lengths[row, p] = min(end - start, self.seq_len)
-                batch[row, p, :n] = ids[start : start + n]
+        first = np.array(indices)[:, None] * self.documents + np.arange(self.documents)
+        starts = offsets[first]
+        lengths = np.minimum(offsets[first + 1] - starts, self.seq_len)
+        N = self.seq_len
+        if self.to_longest:
+            N = min(N, -(-max(1, int(lengths.max())) // MULTIPLE) * MULTIPLE)
+        batch = np.zeros((len(indices), self.documents, N), ids.dtype)
+        for b, p in np.ndindex(lengths.shape):
+            start, n = starts[b, p], lengths[b, p]
+            batch[b, p, :n] = ids[start : start + n]
         return (
             torch.from_numpy(batch),
             torch.from_numpy(lengths),
@@ -42,12 +62,23 @@ class Packed(Dataset):
 class TrainBatches(Sampler):
     """Batch i is a pure function of (seed, i): positions i*B .. (i+1)*B of the endless
     concatenation of one permutation per epoch. Endless, and without state to store: a resumed run
-    starts at its step."""
+    starts at its step. With `lengths`, each POOL of batches is sorted by them, so that a batch has
+    examples of like length, and the batches come in an order of the seed's."""
 
-    def __init__(self, size: int, batch_size: int, seed: int, start, rank: int, world_size: int):
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        start,
+        rank: int,
+        world_size: int,
+        lengths: np.ndarray | None = None,
+    ):
         self.size, self.batch_size, self.seed, self.start = size, batch_size, seed, start
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.lengths = rank, world_size, lengths
         self._epoch, self._order = -1, None
+        self._pool, self._batches = -1, None
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:
@@ -55,10 +86,26 @@ class TrainBatches(Sampler):
             self._epoch = epoch
         return self._order
 
+    def _examples(self, start: int, stop: int) -> list[int]:
+        return [int(self._permutation(p // self.size)[p % self.size]) for p in range(start, stop)]
+
     def batch(self, i: int) -> list[int]:
-        positions = range(i * self.batch_size, (i + 1) * self.batch_size)
-        indices = [int(self._permutation(p // self.size)[p % self.size]) for p in positions]
+        B = self.batch_size
+        if self.lengths is None:
+            indices = self._examples(i * B, (i + 1) * B)
+        else:
+            indices = self._sorted_pool(i // POOL)[i % POOL]
         return indices[self.rank :: self.world_size]
+
+    def _sorted_pool(self, pool: int) -> list[list[int]]:
+        if pool != self._pool:
+            B = self.batch_size
+            examples = self._examples(pool * POOL * B, (pool + 1) * POOL * B)
+            examples.sort(key=lambda i: self.lengths[i])
+            order = np.random.default_rng([self.seed, pool, 1]).permutation(POOL)
+            self._batches = [examples[k * B : (k + 1) * B] for k in order]
+            self._pool = pool
+        return self._batches
 
     def __iter__(self) -> Iterator[list[int]]:
         i = self.start()
@@ -68,11 +115,20 @@ class TrainBatches(Sampler):
 
 
 class EvalBatches(Sampler):
-    """Every example once, in order; ranks share the batches, none is padded or dropped."""
+    """Every example once, in order, or by length; ranks share the batches, none is padded or
+    dropped."""
 
-    def __init__(self, size: int, batch_size: int, rank: int, world_size: int):
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        lengths: np.ndarray | None = None,
+    ):
+        order = np.arange(size) if lengths is None else np.argsort(lengths, kind="stable")
         starts = range(0, size, batch_size)[rank::world_size]
-        self.batches = [list(range(s, min(s + batch_size, size))) for s in starts]
+        self.batches = [order[s : s + batch_size].tolist() for s in starts]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -97,18 +153,23 @@ class PackedData(pl.LightningDataModule):
         batch_size: int,
         seed: int,
         limit: int | None,
+        bucket_by_length: bool = False,
     ):
         super().__init__()
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.bucket_by_length = batch_size, seed, bucket_by_length
         self.splits = {
             name: Packed(
                 load(path, manifest, name),
                 manifest.documents,
                 seq_len,
                 limit if name != "train" else None,
+                to_longest=bucket_by_length,
             )
             for name in manifest.counts
         }
+
+    def _lengths(self, split: str) -> np.ndarray | None:
+        return self.splits[split].lengths() if self.bucket_by_length else None
 
     def _loader(self, split: str, batches: Sampler) -> DataLoader:
         on_gpu = self.trainer.strategy.root_device.type == "cuda"
@@ -125,6 +186,7 @@ class PackedData(pl.LightningDataModule):
             lambda: trainer.global_step,
             trainer.global_rank,
             trainer.world_size,
+            self._lengths("train"),
         )
         return self._loader("train", batches)
 
@@ -132,9 +194,10 @@ class PackedData(pl.LightningDataModule):
         trainer = self.trainer
         size = len(self.splits[split])
         batch_size = -(-self.batch_size // trainer.world_size)
-        return self._loader(
-            split, EvalBatches(size, batch_size, trainer.global_rank, trainer.world_size)
+        batches = EvalBatches(
+            size, batch_size, trainer.global_rank, trainer.world_size, self._lengths(split)
         )
+        return self._loader(split, batches)
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader("val")

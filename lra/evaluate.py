@@ -46,6 +46,7 @@ def evaluate(cfg: DictConfig) -> float:
         batch_size=theirs.batch_size,
         seed=theirs.seed,
         limit=theirs.trainer.max_eval_examples,
+        bucket_by_length=theirs.get("bucket_by_length", False),
     )
     module = Classification(
         instantiate(theirs.model.net),

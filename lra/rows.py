@@ -104,6 +104,12 @@ class Row(Record):
     baselines: dict[str, dict[str, float]]
     config: dict[str, Any]
 
+    @property
+    def at_chance(self) -> bool:
+        """Whether the test accuracy's interval does not lie above the majority label's accuracy."""
+        chance = self.baselines.get("majority label", {}).get("test")
+        return self.test is not None and chance is not None and self.test.low <= chance
+
 
 def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path:
     """Stores the row under the next free attempt number; predictions first, so that a row never

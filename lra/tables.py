@@ -26,6 +26,7 @@ COLUMNS = [
     "95 % interval / sd",
     "seeds",
     "val %",
+    "length",
     "parameters",
     "train examples/s",
     "eval examples/s",
@@ -82,6 +83,7 @@ def _line(name: str, group: list[Row]) -> dict[str, str]:
     """One line of a table: the seeds of one configuration."""
     first = group[0]
     tests = [row.test for row in group]
+    chance = " (at chance)" if all(row.at_chance for row in group) else ""
     if len(group) == 1:
         spread = f"{_percent(tests[0].low)} - {_percent(tests[0].high)}"
     else:
@@ -92,10 +94,11 @@ def _line(name: str, group: list[Row]) -> dict[str, str]:
             COLUMNS,
             [
                 name,
-                _mean([t.accuracy for t in tests], "{:.2f}", 100),
+                _mean([t.accuracy for t in tests], "{:.2f}", 100) + chance,
                 spread,
                 ", ".join(str(row.seed) for row in group),
                 _mean([row.val.accuracy for row in group], "{:.2f}", 100),
+                f"{first.config['model']['seq_len']:,}",
                 f"{first.parameters:,}",
                 _mean([row.speed.train_examples_per_second for row in group], "{:.0f}"),
                 _mean([row.speed.eval_examples_per_second for row in group], "{:.0f}"),

@@ -37,6 +37,7 @@ class Training:
             batch_size=batch_size,
             seed=cfg.seed,
             limit=cfg.trainer.max_eval_examples,
+            bucket_by_length=cfg.bucket_by_length,
         )
         logger = setup.logger(cfg, cell)
         self.memory = PeakMemory(cfg.trainer.accelerator)
@@ -46,6 +47,9 @@ class Training:
         self.module = Classification(net, cfg.optim, max_steps=steps, seed=cfg.seed)
 
         self.watch = LossWatch(entropy(cell.manifest.label_counts["train"]), steps, cfg.optim.lr)
+        self.about_the_data = []
+        if cell.manifest.val_is_test:
+            self.about_the_data.append("val is the test split: selected on test")
         self.stopwatch = Stopwatch()
         self.environment = describe(cfg.trainer)
         head, dirty = commit()
@@ -114,7 +118,7 @@ class Training:
             "parameters": self.parameters,
             "train_seconds": self.stopwatch.train_seconds,
             "last_step": self.trainer.global_step,
-            "warnings": self.watch.warnings,
+            "warnings": self.watch.warnings + self.about_the_data,
             "resumes": self.checkpoints.resumes,
         }
 

@@ -81,7 +81,7 @@ def _resample_by_product(x: Tensor, M: int) -> Tensor:
     return torch.cat([even + odd, middle, (even - odd).flip(1)], dim=1)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)  # a few MB each; batches padded to their longest have up to 32 lengths
 def _halves(M: int, N: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """The even and the odd half of P = C_M^T C_N (both cut to min(M, N) frequencies)."""
     K = min(M, N)

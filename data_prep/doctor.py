@@ -1,0 +1,100 @@
+"""python -m data_prep doctor: what is packed, from where, and which defects it shows."""
+
+from pathlib import Path
+
+import numpy as np
+
+import data_prep
+from data_prep.pack import Manifest, Split, load
+from data_prep.progress import progress
+from lra import config
+from lra.errors import UserError
+
+PIXELS = ("image", "pathfinder", "pathx")
+
+
+def report(tasks: list[str], data) -> None:
+    """Every task and variant: its passport and defects, or how it is made."""
+    for task in tasks:
+        missing = []
+        for variant in config.compose([f"task={task}"]).task.variants:
+            cfg = config.compose([f"task={task}", f"task.variant={variant}"])
+            path = data_prep.folder(cfg.task, data)
+            try:
+                manifest = data_prep.read_manifest(path)
+            except UserError as error:
+                print(f"{task}/{variant}\n  DEFECT: {error}\n")
+                continue
+            if manifest is None:
+                missing.append(variant)
+                continue
+            print(passport(manifest))
+            for defect in defects(path, manifest):
+                print(f"  DEFECT: {defect}")
+            print()
+        if missing:
+            print(f"{task}: not made: {', '.join(missing)}")
+            print(f"  python -m data_prep {task} task.variant={missing[0]}\n")
+
+
+def passport(manifest: Manifest) -> str:
+    lines = [f"{manifest.task}/{manifest.variant}  fingerprint {manifest.fingerprint}"]
+    rules = manifest.generator or manifest.reader or {}
+    lines.append(f"  source: {manifest.source}")
+    if rules:
+        lines.append("  by: " + ", ".join(f"{key} {value}" for key, value in rules.items()))
+    unit = "pixels" if manifest.task in PIXELS else "tokens"
+    for split, n in manifest.counts.items():
+        labels = " ".join(f"{count:,}" for count in manifest.label_counts[split])
+        q = manifest.token_percentiles[split]
+        lengths = (
+            f"{q['0']:,} {unit}"
+            if q["0"] == q["100"]
+            else f"{q['0']:,} - {q['100']:,} {unit}, median {q['50']:,}, 95 % up to {q['95']:,}"
+        )
+        lines.append(f"  {split}: {n:,} examples; by label: {labels}; {lengths}")
+    for rule, accuracy in manifest.baselines.items():
+        lines.append(f"  {100 * accuracy['test']:.1f} % on test by {rule}")
+    lines += [f"  note: {note}" for note in manifest.notes]
+    return "\n".join(lines)
+
+
+def defects(path: Path, manifest: Manifest) -> list[str]:
+    """What the packed data show by themselves; labels that mean nothing need a probe."""
+    try:
+        splits = {name: load(path, manifest, name) for name in manifest.counts}
+    except UserError as error:
+        return [str(error)]
+    found = []
+    for name, counts in manifest.label_counts.items():
+        if manifest.task != "listops" and max(counts) > 1.5 * min(counts) and sum(counts) > 500:
+            found.append(f"labels of {name} are out of balance: {counts}")
+    if manifest.task in PIXELS:
+        for name, split in splits.items():
+            rows = np.reshape(split.ids, (len(split.labels), -1))
+            blank = sum(
+                int((chunk.min(1) == chunk.max(1)).sum()) for chunk in np.array_split(rows, 50)
+            )
+            if blank:
+                found.append(f"{blank} images of {name} are of one colour")
+    if manifest.task in ("pathfinder", "pathx"):
+        rule, *_ = [r for r in manifest.baselines if r != "majority label"]
+        n = manifest.counts["test"]
+        accuracy = manifest.baselines[rule]["test"]
+        if n >= 200 and accuracy - 0.5 > 4 * (0.25 / n) ** 0.5:
+            found.append(f"{rule} scores {100 * accuracy:.1f} % on test: it should tell nothing")
+    shared = len(_keys(splits["train"], manifest) & _keys(splits["test"], manifest))
+    if shared and manifest.task != "text":  # whose original has some, noted at packing
+        found.append(f"{shared} examples of test are also in train")
+    return found
+
+
+def _keys(split: Split, manifest: Manifest) -> set[int]:
+    """A hash of each example's tokens."""
+    ids, offsets, labels = split
+    per, keys = manifest.documents, set()
+    with progress(f"comparing {manifest.task}/{manifest.variant}", len(labels)) as advance:
+        for i in range(len(labels)):
+            keys.add(hash(ids[offsets[i * per] : offsets[(i + 1) * per]].tobytes()))
+            advance(i)
+    return keys
