@@ -4,12 +4,14 @@ Members are read, never extracted, so nothing in an archive can land outside a f
 are not followed.
 """
 
+import io
 import lzma
 import re
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,23 +37,48 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
             elif is_archive(file) or ARCHIVE_NAMES.search(file.name):
                 yield from members(file, wanted)
         return
-    try:
+    with _explained(path):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for info in archive.infolist():
                     if wanted.search(info.filename) and not info.is_dir():
                         with archive.open(info) as stream:
-                            yield info.filename, stream
+                            yield info.filename, _guarded(path, stream)
         elif tarfile.is_tarfile(path):
             with tarfile.open(path) as archive:
                 for entry in archive:
                     if wanted.search(entry.name) and entry.isfile():
-                        yield entry.name, archive.extractfile(entry)
+                        yield entry.name, _guarded(path, archive.extractfile(entry))
                     archive.members = []  # it would keep every header of 200,000 files
         else:
             raise UserError(f"{path} is {kind(path)}, not a tar or zip archive: {bring()}")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except DAMAGE as error:
         raise UserError(f"{path} is damaged ({error}): {bring()}") from error
+
+
+def _guarded(path: Path, stream: BinaryIO) -> BinaryIO:
+    """The stream, whose damage is found where it is read."""
+    return io.BufferedReader(_Guarded(path, stream), 2**16)
+
+
+class _Guarded(io.RawIOBase):
+    def __init__(self, path: Path, stream: BinaryIO):
+        self.path, self.stream = path, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        with _explained(self.path):
+            content = self.stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def is_archive(path: Path) -> bool:

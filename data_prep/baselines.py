@@ -14,34 +14,33 @@ def baselines(splits: dict[str, Split], documents: int, bag: str) -> dict[str, d
     """The majority label, and logistic regression on how often each token occurs: `bag`."""
     train = splits["train"]
     majority = np.bincount(train.labels).argmax()
-    features = {
-        name: frequencies(split, documents, FITTED_ON if name == "train" else None)
-        for name, split in splits.items()
-    }
+    seen = np.linspace(0, len(train.labels) - 1, min(FITTED_ON, len(train.labels))).astype(int)
     rule = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
-    rule.fit(features["train"], train.labels[: len(features["train"])])
+    rule.fit(frequencies(train, documents, seen), train.labels[seen])
     others = {name: split for name, split in splits.items() if name != "train"}
     return {
         "majority label": {
             name: float((split.labels == majority).mean()) for name, split in others.items()
         },
         bag: {
-            name: float(rule.score(features[name], split.labels)) for name, split in others.items()
+            name: float(rule.score(frequencies(split, documents), split.labels))
+            for name, split in others.items()
         },
     }
 
 
-def frequencies(split: Split, documents: int, limit: int | None = None) -> np.ndarray:
+def frequencies(split: Split, documents: int, examples: np.ndarray | None = None) -> np.ndarray:
     """(examples, 256): the share of each token in the document. Of two documents, [u * v, |u - v|]
     of their shares' square roots."""
-    examples = min(len(split.labels), limit or len(split.labels))
-    shares = np.zeros((examples * documents, 256), np.float32)
-    for i in range(examples * documents):
-        counts = np.bincount(document(split, i), minlength=256)
-        shares[i] = counts / max(1, counts.sum())
+    examples = np.arange(len(split.labels)) if examples is None else examples
+    shares = np.zeros((len(examples), documents, 256), np.float32)
+    for row, example in enumerate(examples):
+        for p in range(documents):
+            counts = np.bincount(document(split, example * documents + p), minlength=256)
+            shares[row, p] = counts / max(1, counts.sum())
     if documents == 1:
-        return shares
-    u, v = np.sqrt(shares[0::2]), np.sqrt(shares[1::2])
+        return shares[:, 0]
+    u, v = np.sqrt(shares[:, 0]), np.sqrt(shares[:, 1])
     return np.concatenate([u * v, np.abs(u - v)], axis=1)
 
 

@@ -64,7 +64,7 @@ def _receive(original: Download, partial: Path) -> None:
                 progress(f"downloading {original.name}", total or 0) as advance,
             ):
                 while chunk := _read(answer):
-                    file.write(chunk)
+                    _write(file, chunk)
                     done += len(chunk)
                     advance(done)
     except urllib.error.HTTPError as error:
@@ -82,6 +82,10 @@ def _read(answer) -> bytes:
         return answer.read(CHUNK)
     except (OSError, HTTPException) as error:
         raise Broken(str(error)) from error
+
+
+def _write(file, chunk: bytes) -> None:
+    file.write(chunk)
 
 
 def _check(original: Download, file: Path, record: Path) -> None:

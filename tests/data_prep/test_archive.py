@@ -1,4 +1,5 @@
 import io
+import re
 import tarfile
 import zipfile
 
@@ -6,62 +7,82 @@ import pytest
 
 from data_prep import archive
 from lra.errors import UserError
+from tests import originals
 
-NAMES = {"a.tsv", "b.tsv"}
-CONTENT = {"a.tsv": b"alpha", "b.tsv": b"beta"}
+WANTED = re.compile(r"(^|/)[ab]\.tsv$")
+FILES = {"deep/er/a.tsv": b"alpha", "b.tsv": b"beta", "other.txt": b"x", "xa.tsv": b"y"}
+CONTENT = {"deep/er/a.tsv": b"alpha", "b.tsv": b"beta"}
 
 
-def tar(path, mode):
-    with tarfile.open(path, mode) as file:
-        for name, content in {**CONTENT, "other.txt": b"x"}.items():
-            info = tarfile.TarInfo(f"deep/er/{name}")
-            info.size = len(content)
-            file.addfile(info, io.BytesIO(content))
-        link = tarfile.TarInfo("b.tsv")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        file.addfile(link)
+def read(path):
+    return {name: stream.read() for name, stream in archive.members(path, WANTED)}
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
 def test_reads_a_tar_whatever_it_is_called(tmp_path, mode):
-    tar(tmp_path / "file.bin", mode)
-    assert dict(archive.members(tmp_path / "file.bin", NAMES)) == CONTENT
+    assert read(originals.write_tar(tmp_path / "file.bin", FILES, mode)) == CONTENT
 
 
 def test_reads_a_zip_a_folder_and_a_folder_of_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "x", "w") as file:
-        for name, content in CONTENT.items():
-            file.writestr(f"../../{name}", content)  # read, never extracted
-    assert dict(archive.members(tmp_path / "x", NAMES)) == CONTENT
-    assert dict(archive.members(tmp_path, NAMES)) == CONTENT
-    folder = tmp_path / "folder" / "deep"
-    folder.mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (folder / name).write_bytes(content)
-    assert dict(archive.members(tmp_path / "folder", NAMES)) == CONTENT
+        for name, content in FILES.items():
+            file.writestr(name, content)
+    assert read(tmp_path / "x") == CONTENT
+    assert read(tmp_path) == CONTENT
+    assert read(originals.write_folder(tmp_path / "folder", FILES)) == CONTENT
 
 
-def test_what_is_no_archive_is_said(tmp_path):
-    (tmp_path / "page.tar.gz").write_text("<html>404</html>")
-    with pytest.raises(UserError, match="no folder, tar or zip"):
-        list(archive.members(tmp_path / "page.tar.gz", NAMES))
+def test_nothing_lands_outside_and_links_are_not_followed(tmp_path, monkeypatch):
+    """Members are read, never extracted, whatever their names say."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    hostile = {"../a.tsv": b"1", f"{tmp_path}/absolute/b.tsv": b"2"}
+    path = originals.write_tar(tmp_path / "hostile.tar", hostile, "w")
+    with tarfile.open(path, "a") as file:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            link = tarfile.TarInfo("link/a.tsv")
+            link.type, link.linkname = kind, "/etc/passwd"
+            file.addfile(link)
+    assert set(read(path).values()) == {b"1", b"2"}
+    with zipfile.ZipFile(tmp_path / "hostile.zip", "w") as file:
+        file.writestr("../../a.tsv", b"3")
+    assert list(read(tmp_path / "hostile.zip").values()) == [b"3"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["hostile.tar", "hostile.zip", "inside"]
 
 
-def test_a_truncated_archive_is_said(tmp_path):
-    path = tmp_path / "a.tar.gz"
-    tar(path, "w:gz")
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(UserError, match="damaged|no folder, tar or zip"):
-        list(archive.members(path, NAMES))
+@pytest.mark.parametrize(
+    "content, said",
+    [(b"<html>404</html>", "an HTML page"), (b"", "an empty file"), (b"abc", "an unknown file")],
+)
+def test_what_is_no_archive_is_said(tmp_path, content, said):
+    (tmp_path / "page.tar.gz").write_bytes(content)
+    with pytest.raises(UserError, match=f"page.tar.gz is {said}"):
+        read(tmp_path / "page.tar.gz")
+    with pytest.raises(UserError, match=f"page.tar.gz is {said}"):  # in a folder, too
+        read(tmp_path)
 
 
-def test_the_order_of_sources(tmp_path, monkeypatch):
-    from types import SimpleNamespace as Data
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w"])
+def test_a_truncated_archive_is_said(tmp_path, mode):
+    path = originals.write_tar(tmp_path / "a.tar", {"a.tsv": bytes(range(256)) * 400}, mode)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="damaged|not a tar"):
+        read(path)
 
-    monkeypatch.setenv("LRA_ARCHIVES", str(tmp_path))
-    assert archive.source("listops", Data(archive=None)) is None
-    (tmp_path / "listops").mkdir()
-    assert archive.source("listops", Data(archive=None)) == tmp_path / "listops"
-    assert archive.source("listops", Data(archive=str(tmp_path))) == tmp_path
-    with pytest.raises(UserError, match="does not exist"):
-        archive.source("listops", Data(archive=str(tmp_path / "nowhere")))
+
+def test_a_zip_with_a_wrong_sum_is_said(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.tsv", b"alpha beta gamma")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"gamma")] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        read(path)
+
+
+def test_streams_are_streams(tmp_path):
+    path = originals.write_tar(tmp_path / "a", FILES)
+    for _, stream in archive.members(path, WANTED):
+        assert isinstance(stream, io.BufferedIOBase) and stream.read(1)

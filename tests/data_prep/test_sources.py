@@ -1,0 +1,54 @@
+from types import SimpleNamespace as Data
+
+import pytest
+
+from data_prep import download, sources, text
+from lra.errors import UserError
+from tests import originals
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("LRA_ARCHIVES", str(tmp_path / "archives"))
+    (tmp_path / "archives").mkdir()
+    return tmp_path
+
+
+def find(root, archive=None, original=None):
+    data = Data(archive=archive and str(archive), root=str(root / "data"))
+    return sources.find("text", data, text.FOLDERS, text.REVIEW, original)
+
+
+def test_data_archive_comes_first_then_lra_archives_then_the_download(root, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(download, "fetch", lambda *args: fetched.append(args) or root / "f")
+    assert find(root, original=text.ORIGINAL) == root / "f" and len(fetched) == 1
+    folder = root / "archives/imdb"
+    originals.write_tar(folder / "x", originals.reviews())
+    assert find(root, original=text.ORIGINAL) == folder and len(fetched) == 1
+    mine = originals.write_tar(root / "mine.tar", originals.reviews())
+    assert find(root, archive=mine) == mine
+
+
+def test_a_folder_that_holds_something_else_is_passed_over(root):
+    originals.write_tar(root / "archives/text/x", originals.papers())
+    originals.write_tar(root / "archives/imdb/x", originals.reviews())
+    assert find(root) == root / "archives/imdb"
+
+
+def test_the_original_file_itself_may_lie_in_lra_archives(root):
+    file = originals.write_tar(root / "archives/aclImdb_v1.tar.gz", originals.reviews())
+    assert find(root) == file
+
+
+def test_what_is_missing_is_said(root):
+    with pytest.raises(UserError, match="data.archive=.*nowhere does not exist"):
+        find(root, archive=root / "nowhere")
+    with pytest.raises(UserError, match="data.archive=PATH, or put it in .LRA_ARCHIVES/text"):
+        find(root)
+
+
+def test_a_source_is_described_by_names_and_sums_without_its_folder(root):
+    file = originals.write_tar(root / "archives/imdb/x", originals.reviews())
+    said = sources.describe(file.parent)
+    assert said == sources.describe(file) == f"x (sha256 {sources.sha256(file)})"
