@@ -88,7 +88,7 @@ def read(origin: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         parse = parse_binary if binary else parse_pickle
         try:
             colours, labels = parse(stream.read())
-        except (ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
+        except (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(f"{origin}: {name} is no CIFAR-10 batch ({error}).") from error
         if len(labels) and labels.max() > 9:
             row = int((labels > 9).argmax())

@@ -3,8 +3,8 @@
 Does one contour join the discs? A reimplementation of the generator behind LRA's images (Linsley
 et al., NeurIPS 2018; drewlinsley/pathfinder, snakes2.py) with the parameters that LRA documents
 (google-research/long-range-arena, lra_benchmarks/data/pathfinder.py). A contour ("snake") is a
-chain of paddles, short lines. Every line that can occur has one of few directions, so all are drawn once,
-by Pillow as there, and the generator places these sprites.
+chain of paddles, short lines. Every line that can occur has one of few directions, so all are drawn
+once, by Pillow as there, and the generator places these sprites.
 
 Pixel values and occupancy are bytes as there, 255 = 1. Coordinates are (y, x).
 """

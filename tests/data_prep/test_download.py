@@ -14,7 +14,7 @@ from tests import originals
 
 
 class Server(ThreadingHTTPServer):
-    """content: what it gives. ranges: whether it knows them. cut: bytes after which it breaks off."""
+    """content: what it gives. ranges: whether it knows them. cut: where it breaks off."""
 
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)

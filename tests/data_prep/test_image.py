@@ -42,7 +42,7 @@ def test_train_and_val_part_the_training_images(tmp_path):
 
 
 def test_grey_is_what_tensorflow_makes_of_the_colours():
-    """floor(255.5 * grey) in float32; an oracle in float64 may differ where that is a whole number."""
+    """floor(255.5 * grey) in float32; float64 may differ where that is a whole number."""
     rng = np.random.default_rng(0)
     colours = rng.integers(256, size=(20, 3072), dtype=np.uint8)
     red, green, blue = colours.reshape(20, 3, 1024).transpose(1, 0, 2).astype(np.float64) / 255

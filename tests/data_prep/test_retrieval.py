@@ -38,9 +38,9 @@ def test_joins_pairs_and_papers(tmp_path):
 
 
 def aan(label=b"0.0", text=b"b'caf\\xc3\\xa9 \\'x\\' \\\\n'"):
-    row = b'%s\t1\t2\t%s\tb"it\'s"\n' % (label, text)
+    row = b'%s\t1\t2\t%s\tb"it\'s"\n' % (label, text) + b"1.0\t1\t2\tx\ty\n"
     sizes = {"train": originals.TRAIN, "eval": originals.VAL, "test": originals.TEST}
-    return {f"tsv_data/new_aan_pairs.{name}.tsv": row * n for name, n in sizes.items()}
+    return {f"tsv_data/new_aan_pairs.{name}.tsv": row * (n // 2) for name, n in sizes.items()}
 
 
 def prepare_aan(tmp_path, files):
@@ -83,7 +83,7 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path, change, said):
 @pytest.mark.parametrize(
     "files, said",
     [
-        (aan(text=b"b'cut off"), "train.tsv, line 1: .*no complete bytes literal"),
+        (aan(text=b"b'cut off"), "tsv, line 1: .*no complete bytes literal"),
         (aan(text=b"b''"), "line 1: a text is empty"),
         (aan(label=b"yes"), "line 1: the label is 'yes'"),
     ],
