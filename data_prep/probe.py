@@ -29,7 +29,7 @@ def main(cfg) -> None:
         found = score(round(manifest.baselines[what]["val"] * n), n)
     elif cfg.task.pixels:
         what = f"a small convolutional network, {STEPS:,} steps of {BATCH}"
-        found = convolutional(train, val, manifest.label_counts["train"])
+        found, _ = convolutional(train, val, manifest.label_counts["train"])
     else:
         what = "logistic regression on byte n-grams"
         found = n_grams(train, val, manifest.documents)
@@ -72,7 +72,10 @@ def n_grams(train: Split, val: Split, documents: int) -> Score:
     return score(int(correct.sum()), len(correct))
 
 
-def convolutional(train: Split, val: Split, label_counts: list[int], steps: int = STEPS) -> Score:
+def convolutional(
+    train: Split, val: Split, label_counts: list[int], steps: int = STEPS
+) -> tuple[Score, np.ndarray]:
+    """The score on (up to 5,000 of) val, and which of them were right."""
     import torch
     import torch.nn.functional as F
 
@@ -105,7 +108,7 @@ def convolutional(train: Split, val: Split, label_counts: list[int], steps: int 
             for start in range(0, n, 100)
         ]
     correct = np.concatenate(predicted) == val.labels[:n]
-    return score(int(correct.sum()), n)
+    return score(int(correct.sum()), n), correct
 
 
 def network(side: int, num_classes: int):
