@@ -76,9 +76,11 @@ def every_task(overrides: list[str]) -> None:
     failed = []
     for task in TASKS:
         try:
-            cfg = composed([f"task={task}", *for_task(task, overrides)])
+            chosen = for_task(task, overrides)
+            cfg = composed([f"task={task}", *chosen])
             module = import_module(f"data_prep.{task}")
-            if hasattr(module, "variant_at_hand") and not any("variant=" in o for o in overrides):
+            by_choice = any(override.startswith("task.variant=") for override in chosen)
+            if hasattr(module, "variant_at_hand") and not by_choice:
                 cfg.task.variant = module.variant_at_hand(cfg.data)
             one_task(cfg)
         except UserError as error:

@@ -92,7 +92,9 @@ class Manifest(BaseModel):
                 "choose another data.root, or leave data.archive out."
             )
         rules = {"seed": data.seed, **task.variants[task.variant]}
-        ours = {**(self.generator or self.reader or {}), "counts": self.counts}
+        ours = self.generator or self.reader or {}
+        if self.generator is not None:
+            ours = {**ours, "counts": self.counts}
         for key, value in ours.items():
             if key in rules and rules[key] != value:
                 name = "data.seed" if key == "seed" else f"task.variants.{task.variant}.{key}"

@@ -115,7 +115,8 @@ def check(cfg: DictConfig) -> None:
             f"model.input=continuous reads grey values, which task={cfg.task.name} has not: leave "
             "it out, or choose task=image, pathfinder or pathx."
         )
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    # not OmegaConf.missing_keys, which stops at an interpolation of a missing value
+    missing = sorted(key for key, value in flatten(plain(cfg)).items() if value == "???")
     if missing:
         raise UserError(
             f"protocol={cfg.protocol} has no settings for model={cfg.model.name} on "
@@ -170,11 +171,11 @@ def modified(cfg: DictConfig) -> dict[str, list]:
         )
         for c in (reference, cfg)
     )
-    return {
-        key: [theirs.get(key), ours.get(key)]
+    pairs = {
+        key: [side.get(key, ADDED.get(key.rpartition(".")[2])) for side in (theirs, ours)]
         for key in sorted(theirs.keys() | ours.keys())
-        if theirs.get(key) != ours.get(key)
     }
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def plain(cfg: DictConfig) -> dict:

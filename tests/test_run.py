@@ -42,11 +42,11 @@ def test_a_run_leaves_a_row_and_is_not_repeated(run):
     first = run()
     assert first.returncode == 0, first.stderr
     (row,) = run.rows()
-    assert row.status == "done" and row.test.n == 32 and row.val.n == 32 and row.last_step == 4
+    assert row.status == "done" and row.test.n == 8 and row.val.n == 8 and row.last_step == 4
     assert row.selected_step in (2, 4) and row.parameters > 0 and row.memory.peak_bytes > 0
     assert row.modified["trainer.max_steps"] == [5000, 4] and row.environment["threads"] == 1
     (path,) = run.results.glob("runs/listops/fourier/*.npy")
-    assert len(np.load(path)) == 32
+    assert len(np.load(path)) == 8
     assert "majority label" in first.stdout and f"{100 * row.test.accuracy:.2f}" in first.stdout
     assert "81,482 parameters" in first.stderr
 
@@ -157,7 +157,7 @@ def test_a_run_shorter_than_its_first_validation_is_scored(run):
     result = run("trainer.max_steps=3", "trainer.val_every=100")
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()
-    assert row.selected_step == row.last_step == 3 and row.val.n == 32
+    assert row.selected_step == row.last_step == 3 and row.val.n == 8
 
 
 def test_a_loss_that_is_no_number_leaves_a_diverged_row(run):

@@ -41,7 +41,7 @@ def row(**changes) -> rows.Row:
         "started": "then",
         "finished": "now",
         "baselines": {"majority label": {"val": 0.16, "test": 0.17}},
-        "config": {},
+        "config": {"model": {"seq_len": 2000}},
     }
     return rows.Row(**facts | changes)
 
@@ -115,3 +115,12 @@ def test_nan_is_refused_rather_than_stored(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         rows.write(tmp_path, row(train_seconds=float("nan")))
     assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.mark.parametrize(
+    "correct, at_chance", [(170, True), (183, True), (100, True), (210, False)]
+)
+def test_a_row_whose_interval_covers_chance_is_at_chance(correct, at_chance):
+    """Chance is the majority label: 17 % here, n = 1,000."""
+    assert row(test=rows.score(correct, 1000)).at_chance is at_chance
+    assert not row(test=None).at_chance

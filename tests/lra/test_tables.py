@@ -33,7 +33,15 @@ def test_one_seed_gives_its_interval():
 
 def test_the_trivial_baselines_stand_among_the_models():
     table = only_table(
-        [row(), row(model="other", cell="c1", test=rows.score(1, 100), config={"m": 1})]
+        [
+            row(),
+            row(
+                model="other",
+                cell="c1",
+                test=rows.score(1, 100),
+                config={"m": 1, "model": {"seq_len": 5}},
+            ),
+        ]
     )
     assert table.model.tolist() == ["fourier", "[majority label]", "other"]
 
@@ -50,7 +58,14 @@ def test_protocols_variants_and_data_never_share_a_table():
 
 
 def test_modified_rows_stand_apart_from_conforming_ones():
-    chosen = [row(), row(cell="c1", modified={"optim.lr": [0.001, 0.002]}, config={"lr": 2})]
+    chosen = [
+        row(),
+        row(
+            cell="c1",
+            modified={"optim.lr": [0.001, 0.002]},
+            config={"lr": 2, "model": {"seq_len": 5}},
+        ),
+    ]
     assert column(chosen, "seeds") == {
         "fourier": "0",
         "fourier (modified: optim.lr=0.002)": "0",
@@ -60,7 +75,11 @@ def test_modified_rows_stand_apart_from_conforming_ones():
 
 def test_settings_that_changed_between_two_rows_are_not_averaged():
     chosen = [
-        row(cell=f"c{i}", seed=i, config={"optim": {"warmup": w}, "model": {"name": "fourier"}})
+        row(
+            cell=f"c{i}",
+            seed=i,
+            config={"optim": {"warmup": w}, "model": {"name": "fourier", "seq_len": 5}},
+        )
         for i, w in enumerate((0.05, 0.05, 0.1))
     ]
     assert column(chosen, "seeds") == {
@@ -96,6 +115,19 @@ def test_every_line_of_the_markdown_has_every_column():
 
 def test_rows_in_any_order_give_the_same_text():
     chosen = [
-        row(cell=f"c{s}{m}", seed=s, model=m, config={"model": m}) for s in range(3) for m in "abc"
+        row(cell=f"c{s}{m}", seed=s, model=m, config={"name": m, "model": {"seq_len": 5}})
+        for s in range(3)
+        for m in "abc"
     ]
     assert tables.markdown(chosen) == tables.markdown(chosen[::-1])
+
+
+def test_a_row_at_chance_is_flagged_and_not_hidden():
+    assert column([row(test=rows.score(350, 2000))], "test accuracy %")["fourier"] == (
+        "17.50 (at chance)"
+    )
+    assert column([row()], "test accuracy %")["fourier"] == "37.00"
+
+
+def test_a_table_states_the_length():
+    assert column([row()], "length") == {"fourier": "2,000", "[majority label]": "-"}

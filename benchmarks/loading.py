@@ -1,0 +1,94 @@
+"""python -m benchmarks.loading [threads=1]
+
+What a batch costs beside a training step of the fastest model, for every task that is packed in
+data/, at the sizes of protocol=lite; and what padding to the longest of the batch saves on Text.
+"""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+import data_prep
+from lra import config
+from lra.data import PackedData, TrainBatches
+from lra.module import Classification
+
+TASKS = {
+    "listops": [],
+    "text": [],
+    "retrieval": ["task.variant=scisumm"],
+    "image": [],
+    "pathfinder": [],
+}
+
+
+def main() -> None:
+    options = dict(argument.split("=") for argument in sys.argv[1:])
+    torch.set_num_threads(int(options.get("threads", 1)))
+    for task, overrides in TASKS.items():
+        settings = [f"task={task}", *overrides, "protocol=lite"]
+        run = Run([*settings, "model=fourier"])
+        gather, step = run.gather(), run.step()
+        print(
+            f"{task}: a batch takes {1e3 * gather:.2f} ms, {100 * gather / step:.2f} % of a step of "
+            f"fourier ({1e3 * step:.0f} ms)"
+        )
+    for variant in ("bytes_1000", "bytes_4000"):
+        cfg = config.compose(["task=text", f"task.variant={variant}"])
+        if data_prep.read_manifest(data_prep.folder(cfg.task, cfg.data)) is None:
+            print(f"text/{variant} is not packed")
+            continue
+        settings = ["task=text", f"task.variant={variant}", "model=fourier", "protocol=lite"]
+        plain, bucketed = Run(settings), Run([*settings, "bucket_by_length=true"])
+        ratios = [plain.step(10) / bucketed.step(10) for _ in range(3)]
+        print(f"text/{variant}: bucket_by_length=true is {statistics.median(ratios):.2f} x as fast")
+
+
+class Run:
+    def __init__(self, settings: list[str]):
+        cfg = config.compose(settings)
+        manifest = data_prep.prepare(cfg.task, cfg.data)
+        self.data = PackedData(
+            data_prep.folder(cfg.task, cfg.data),
+            manifest,
+            seq_len=cfg.model.seq_len,
+            batch_size=cfg.batch_size,
+            seed=0,
+            limit=None,
+            bucket_by_length=cfg.bucket_by_length,
+        )
+        train = self.data.splits["train"]
+        lengths = train.lengths() if cfg.bucket_by_length else None
+        self.batches = TrainBatches(len(train), cfg.batch_size, 0, lambda: 0, 0, 1, lengths)
+        self.module = Classification(instantiate(cfg.model.net), cfg.optim, max_steps=9, seed=0)
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=1e-4, fused=True)
+
+    def gather(self, n: int = 50) -> float:
+        """Seconds, median: choosing the examples, gathering and padding."""
+        seconds = []
+        for i in range(n):
+            start = time.perf_counter()
+            self.data.splits["train"].__getitems__(self.batches.batch(i))
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
+
+    def step(self, n: int = 10) -> float:
+        """Seconds, mean over batches of all lengths, two warm-up steps left out."""
+        seconds = []
+        for i in range(n + 2):
+            batch = self.data.splits["train"].__getitems__(self.batches.batch(i))
+            start = time.perf_counter()
+            loss = self.module.training_step(batch, i)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            seconds.append(time.perf_counter() - start)
+        return float(np.mean(seconds[2:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""End to end: every task through run.py, from tiny archives, and what its data teach a model."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+
+import data_prep
+from lra import config, rows
+from lra.data import PackedData
+from tests import originals
+from tests.conftest import ROOT
+
+TASKS = sorted(originals.SETTINGS)
+MODELS = ["fourier", "transformer"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with archives/ for LRA_ARCHIVES and data/ for data.root."""
+    path = tmp_path_factory.mktemp("tasks")
+    originals.write_all(path / "archives")
+    return path
+
+
+def run(root, results, task, *overrides):
+    command = [
+        *(sys.executable, "run.py", f"task={task}", *originals.SETTINGS[task], "trainer=smoke"),
+        *(f"data.root={root}/data", f"results.root={results}", "trainer.threads=1", *overrides),
+    ]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LRA_ARCHIVES": str(root / "archives")},
+    )
+
+
+SLOW = pytest.mark.slow  # attention over 16,384 tokens: a minute
+CASES = [
+    pytest.param(task, model, marks=SLOW if (task, model) == ("pathx", "transformer") else ())
+    for task in TASKS
+    for model in MODELS
+]
+
+
+@pytest.mark.parametrize("task, model", CASES)
+def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
+    short = ["trainer.max_eval_examples=2", "batch_size=1"] if task == "pathx" else []
+    result = run(root, tmp_path, task, f"model={model}", *short)
+    assert result.returncode == 0, result.stderr
+    (row,) = rows.read_all(tmp_path / "smoke")
+    assert row.status == "done" and row.task == task and row.variant in result.stderr
+    assert row.test.n == (2 if short else min(8, originals.TEST)) and row.baselines
+
+
+@pytest.mark.parametrize("task", ["image", "pathfinder"])
+def test_a_task_made_of_pixels_can_be_read_as_real_numbers(root, tmp_path, task):
+    result = run(root, tmp_path, task, "model.input=continuous")
+    assert result.returncode == 0, result.stderr
+    (row,) = rows.read_all(tmp_path / "smoke")
+    assert row.modified["model.input"] == ["tokens", "continuous"]
+
+
+def test_batches_by_length_train_and_are_scored_in_order(root, tmp_path):
+    result = run(root, tmp_path, "text", "bucket_by_length=true")
+    assert result.returncode == 0, result.stderr
+    (row,) = rows.read_all(tmp_path / "smoke")
+    assert row.modified["bucket_by_length"] == [False, True]
+    (saved,) = tmp_path.glob("smoke/work/*/selected.ckpt")
+    again = run(root, tmp_path, "text", f"evaluate={saved}")
+    assert again.returncode == 0 and "bit for bit" in again.stdout, again.stderr
+
+
+def test_a_row_selected_on_test_says_so(root, tmp_path):
+    settings = originals.SETTINGS["text"]
+    published = ["task.variant=bytes_1000_test_as_val"]
+    counts = {"train": 30, "val": 10, "test": 10}
+    published += [f"task.variants.bytes_1000_test_as_val.counts.{k}={n}" for k, n in counts.items()]
+    try:
+        originals.SETTINGS["text"] = published
+        result = run(root, tmp_path, "text")
+    finally:
+        originals.SETTINGS["text"] = settings
+    assert result.returncode == 0, result.stderr
+    (row,) = rows.read_all(tmp_path / "smoke")
+    assert row.variant == "bytes_1000_test_as_val"
+    assert "val is the test split: selected on test" in row.warnings
+
+
+@pytest.mark.parametrize("preset", sorted((config.CONF / "preset/paper").glob("*/*.yaml")))
+def test_every_published_setting_trains(preset, tmp_path):
+    """One step of one example, on random ids at the preset's own size and length."""
+    task, model = preset.parent.name, preset.stem
+    cfg = config.compose([f"task={task}", f"model={model}", "protocol=paper"])
+    config.check(cfg)
+    net = instantiate(cfg.model.net)
+    N = min(cfg.model.seq_len, 2048)
+    ids = torch.randint(cfg.task.vocab_size, (1, cfg.task.documents, N))
+    loss = net(ids, torch.full((1, cfg.task.documents), N)).square().sum()
+    loss.backward()
+    assert loss.isfinite()
+
+
+# --- the labels carry signal: on the real data, slow ---
+
+REAL = {
+    "listops": ["task.variant=short"],
+    "text": ["task.variant=bytes_1000", "model.seq_len=256"],
+    "retrieval": ["task.variant=scisumm", "model.seq_len=256"],
+    "image": [],
+    "pathfinder": ["task.variant=small"],
+}
+
+
+def real(task, model, root, *overrides):
+    settings = [f"task={task}", f"model={model}", *REAL[task], f"data.root={root}", *overrides]
+    cfg = config.compose([*settings, "protocol=lite", "model.dropout=0"])
+    manifest = data_prep.prepare(cfg.task, cfg.data)
+    data = PackedData(
+        data_prep.folder(cfg.task, cfg.data),
+        manifest,
+        seq_len=cfg.model.seq_len,
+        batch_size=64,
+        seed=0,
+        limit=None,
+    )
+    torch.manual_seed(0)
+    return data, instantiate(cfg.model.net)
+
+
+def fit(net, x, lengths, labels, steps=400):
+    """Full-batch training until every label is known; returns the share that is."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    for step in range(steps):
+        logits = net(x, lengths)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        accuracy = (logits.argmax(1) == labels).float().mean().item()
+        if accuracy == 1.0 and step > 20:
+            break
+    return accuracy
+
+
+@pytest.fixture(scope="module")
+def real_root(tmp_path_factory):
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", sorted(REAL))
+def test_overfits_64_real_examples(task, model, real_root, archives):
+    data, net = real(task, model, real_root)
+    index = np.random.default_rng(0).choice(len(data.splits["train"]), 64, replace=False)
+    x, lengths, labels, _ = data.splits["train"].__getitems__(index.tolist())
+    assert fit(net, x, lengths, labels) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("task", ["text", "image"])
+def test_with_shuffled_labels_it_scores_chance(task, model, real_root, archives):
+    """200 steps on labels that mean nothing, then 500 examples of val: the majority label's share,
+    at a two-sided p of 0.001."""
+    from scipy import stats
+
+    data, net = real(task, model, real_root)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    rng = np.random.default_rng(0)
+    train, val = data.splits["train"], data.splits["val"]
+    shuffled = torch.from_numpy(rng.permutation(train.split.labels).astype(np.int64))
+    for _ in range(200):
+        index = rng.integers(len(train), size=8).tolist()
+        x, lengths, _, _ = train.__getitems__(index)
+        loss = torch.nn.functional.cross_entropy(net(x, lengths), shuffled[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    net.eval()
+    index = rng.choice(len(val), 500, replace=False).tolist()
+    correct = 0
+    with torch.no_grad():
+        for start in range(0, 500, 50):
+            x, lengths, labels, _ = val.__getitems__(index[start : start + 50])
+            correct += int((net(x, lengths).argmax(1) == labels).sum())
+    classes = int(val.split.labels.max()) + 1
+    assert stats.binomtest(correct, 500, 1 / classes).pvalue > 0.001
