@@ -34,8 +34,8 @@ def main() -> None:
         run = Run([*settings, "model=fourier"])
         gather, step = run.gather(), run.step()
         print(
-            f"{task}: a batch takes {1e3 * gather:.2f} ms, {100 * gather / step:.2f} % of a step of "
-            f"fourier ({1e3 * step:.0f} ms)"
+            f"{task}: a batch takes {1e3 * gather:.2f} ms, {100 * gather / step:.2f} % of a step "
+            f"of fourier ({1e3 * step:.0f} ms)"
         )
     for variant in ("bytes_1000", "bytes_4000"):
         cfg = config.compose(["task=text", f"task.variant={variant}"])

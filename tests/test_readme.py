@@ -8,7 +8,11 @@ import sys
 
 import pytest
 
+from tests import originals
 from tests.conftest import ROOT, TINY
+from tests.originals import SETTINGS
+
+TASKS = {"listops": TINY, **SETTINGS}
 
 SMOKE = " ".join(["trainer=smoke", "trainer.threads=1", *TINY])
 COMMANDS = [
@@ -32,8 +36,19 @@ def smoke_form(command: str) -> str:
     command = command.split(" #")[0].rstrip()
     if "lra.tables" in command:
         return f"{command} modified=true trainer=smoke"
+    if "data_prep probe" in command:
+        return f"{command} {' '.join(SETTINGS['text'])}"
+    if "data_prep all" in command:
+        tiny = [o.replace("task.", f"{task}.", 1) for task, os in TASKS.items() for o in os]
+        return f"{command.replace('2000', '20')} {' '.join(tiny)}"
+    if "data_prep doctor" in command:
+        return command
     if "data_prep" in command:
         return f"{command} {' '.join(TINY)}"
+    for task in SETTINGS:
+        if f"task={task}" in command:
+            smoke = " ".join(["trainer=smoke", "trainer.threads=1", *SETTINGS[task]])
+            return command.replace("run.py", f"run.py {smoke} batch_size=1")
     command = re.sub(r"run.py( -m)?", rf"run.py\1 {SMOKE}", command)  # typed overrides still win
     return command.replace("results/work", "results/smoke/work")
 
@@ -54,6 +69,7 @@ def test_the_readme_shows_commands():
 
 def test_every_command_runs(folder):
     """In the README's order, since later ones use what earlier ones left."""
+    archives = originals.write_all(folder / "archives")
     python = f'python() {{ "{sys.executable}" "$@"; }}'
     for command in COMMANDS:
         text = smoke_form(command)
@@ -62,6 +78,7 @@ def test_every_command_runs(folder):
             cwd=folder,
             capture_output=True,
             text=True,
-            env=os.environ | {"WANDB_MODE": "offline", "HOME": str(folder)},
+            env=os.environ
+            | {"WANDB_MODE": "offline", "HOME": str(folder), "LRA_ARCHIVES": str(archives)},
         )
         assert result.returncode == 0, f"{text}\n{result.stdout}\n{result.stderr}"

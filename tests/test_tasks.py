@@ -41,9 +41,10 @@ def run(root, results, task, *overrides):
     )
 
 
-SLOW = pytest.mark.slow  # attention over 16,384 tokens: a minute
 CASES = [
-    pytest.param(task, model, marks=SLOW if (task, model) == ("pathx", "transformer") else ())
+    pytest.param(
+        task, model, marks=() if model == "fourier" or task == "retrieval" else pytest.mark.slow
+    )
     for task in TASKS
     for model in MODELS
 ]
