@@ -95,7 +95,7 @@ def one_task(cfg) -> None:
     if data_prep.read_manifest(path) is not None:
         unread = ", data.archive is not read again" if cfg.data.archive else ""
         print(f"{path} is there already{unread}.")
-    print(doctor.passport(data_prep.prepare(cfg.task, cfg.data)))
+    print(doctor.passport(data_prep.prepare(cfg.task, cfg.data), cfg.task.pixels))
 
 
 if __name__ == "__main__":

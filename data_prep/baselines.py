@@ -14,7 +14,7 @@ def baselines(splits: dict[str, Split], documents: int, bag: str) -> dict[str, d
     """The majority label, and logistic regression on how often each token occurs: `bag`."""
     train = splits["train"]
     majority = np.bincount(train.labels).argmax()
-    seen = np.linspace(0, len(train.labels) - 1, min(FITTED_ON, len(train.labels))).astype(int)
+    seen = spread(len(train.labels), FITTED_ON)
     rule = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     rule.fit(frequencies(train, documents, seen), train.labels[seen])
     others = {name: split for name, split in splits.items() if name != "train"}
@@ -27,6 +27,11 @@ def baselines(splits: dict[str, Split], documents: int, bag: str) -> dict[str, d
             for name, split in others.items()
         },
     }
+
+
+def spread(n: int, limit: int) -> np.ndarray:
+    """Up to `limit` of n examples, evenly spaced: files may hold them sorted by label."""
+    return np.linspace(0, n - 1, min(limit, n)).astype(int)
 
 
 def frequencies(split: Split, documents: int, examples: np.ndarray | None = None) -> np.ndarray:

@@ -10,8 +10,6 @@ from data_prep.progress import progress
 from lra import config
 from lra.errors import UserError
 
-PIXELS = ("image", "pathfinder", "pathx")
-
 
 def report(tasks: list[str], data) -> None:
     """Every task and variant: its passport and defects, or how it is made."""
@@ -28,8 +26,8 @@ def report(tasks: list[str], data) -> None:
             if manifest is None:
                 missing.append(variant)
                 continue
-            print(passport(manifest))
-            for defect in defects(path, manifest):
+            print(passport(manifest, cfg.task.pixels))
+            for defect in defects(path, manifest, cfg.task.pixels):
                 print(f"  DEFECT: {defect}")
             print()
         if missing:
@@ -37,13 +35,13 @@ def report(tasks: list[str], data) -> None:
             print(f"  python -m data_prep {task} task.variant={missing[0]}\n")
 
 
-def passport(manifest: Manifest) -> str:
+def passport(manifest: Manifest, pixels: bool) -> str:
     lines = [f"{manifest.task}/{manifest.variant}  fingerprint {manifest.fingerprint}"]
     rules = manifest.generator or manifest.reader or {}
     lines.append(f"  source: {manifest.source}")
     if rules:
         lines.append("  by: " + ", ".join(f"{key} {value}" for key, value in rules.items()))
-    unit = "pixels" if manifest.task in PIXELS else "tokens"
+    unit = "pixels" if pixels else "tokens"
     for split, n in manifest.counts.items():
         labels = " ".join(f"{count:,}" for count in manifest.label_counts[split])
         q = manifest.token_percentiles[split]
@@ -59,7 +57,7 @@ def passport(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def defects(path: Path, manifest: Manifest) -> list[str]:
+def defects(path: Path, manifest: Manifest, pixels: bool) -> list[str]:
     """What the packed data show by themselves; labels that mean nothing need a probe."""
     try:
         splits = {name: load(path, manifest, name) for name in manifest.counts}
@@ -69,7 +67,7 @@ def defects(path: Path, manifest: Manifest) -> list[str]:
     for name, counts in manifest.label_counts.items():
         if manifest.task != "listops" and max(counts) > 1.5 * min(counts) and sum(counts) > 500:
             found.append(f"labels of {name} are out of balance: {counts}")
-    if manifest.task in PIXELS:
+    if pixels:
         for name, split in splits.items():
             rows = np.reshape(split.ids, (len(split.labels), -1))
             blank = sum(

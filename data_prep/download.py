@@ -10,7 +10,7 @@ from typing import NamedTuple
 from data_prep import archive
 from data_prep.progress import progress
 from lra.errors import UserError
-from lra.files import locked, make_folder, replacing, reported
+from lra.files import locked, make_folder, replacing, reported, sha256
 
 CHUNK = 2**20
 TIMEOUT = 30  # seconds without a byte
@@ -64,7 +64,7 @@ def _receive(original: Download, partial: Path) -> None:
                 progress(f"downloading {original.name}", total or 0) as advance,
             ):
                 while chunk := _read(answer):
-                    _write(file, chunk)
+                    file.write(chunk)
                     done += len(chunk)
                     advance(done)
     except urllib.error.HTTPError as error:
@@ -84,13 +84,7 @@ def _read(answer) -> bytes:
         raise Broken(str(error)) from error
 
 
-def _write(file, chunk: bytes) -> None:
-    file.write(chunk)
-
-
 def _check(original: Download, file: Path, record: Path) -> None:
-    from data_prep.sources import sha256
-
     known = json.loads(record.read_text()) if record.exists() else {}
     expected = original.sha256 or known.get(original.name)
     found = sha256(file)

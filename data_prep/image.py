@@ -53,12 +53,8 @@ def make(task, data, path: Path) -> Manifest:
         "val": np.sort(order[: rules.counts.val]),
         "test": np.arange(train, train + test),
     }
-    for name, chosen in index.items():
-        if len(chosen) != rules.counts[name]:
-            raise UserError(
-                f"{origin} gives {len(chosen):,} images for {name}, not {rules.counts[name]:,}: "
-                f"bring the whole of {ORIGINAL.name}."
-            )
+    found = {name: len(chosen) for name, chosen in index.items()}
+    sources.must_hold(origin, found, rules.counts, ORIGINAL.name)
     splits = {name: split_of_rows(pixels, labels, chosen) for name, chosen in index.items()}
     return pack(
         path,

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lra.errors import UserError
-from lra.files import replacing
+from lra.files import replacing, sha256
 
 SPLITS = ("train", "val", "test")
 ARRAYS = ("ids", "offsets", "labels")
@@ -126,7 +126,7 @@ def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
         for array, values in zip(ARRAYS, split, strict=True):
             with replacing(path / name / f"{array}.npy") as temporary:
                 _save(temporary, values)
-        sums[name] = {array: _sha256(path / name / f"{array}.npy") for array in ARRAYS}
+        sums[name] = {array: sha256(path / name / f"{array}.npy") for array in ARRAYS}
         lengths = np.diff(split.offsets)
         percentiles[name] = {
             str(q): int(np.percentile(lengths, q)) for q in (0, 5, 25, 50, 75, 95, 100)
@@ -165,14 +165,9 @@ def load(path: Path, manifest: Manifest, split: str) -> Split:
     """Maps one split after checking it against the manifest's sums; raises UserError."""
     for array, expected in manifest.sha256[split].items():
         file = path / split / f"{array}.npy"
-        if not file.exists() or _sha256(file) != expected:
+        if not file.exists() or sha256(file) != expected:
             raise UserError(
                 f"{file} is not the file that its manifest describes (truncated or altered): "
                 f"delete {path} and type the command again to make the data anew."
             )
     return Split(*(np.load(path / split / f"{a}.npy", mmap_mode="r") for a in ARRAYS))
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

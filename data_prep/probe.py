@@ -9,6 +9,7 @@ A copy of Path-X is in circulation on which networks that see the whole picture 
 import numpy as np
 
 import data_prep
+from data_prep.baselines import document, spread
 from data_prep.pack import Split, load
 from data_prep.progress import progress
 from lra.errors import UserError
@@ -56,19 +57,19 @@ def n_grams(train: Split, val: Split, documents: int) -> Score:
         analyzer="char", ngram_range=(1, 4), n_features=2**18, lowercase=False, alternate_sign=False
     )
 
-    def features(split: Split, examples: int):
-        offsets = split.offsets[: examples * documents + 1]
+    def features(split: Split, examples: np.ndarray):
         texts = (
-            split.ids[a:b].tobytes().decode("latin1")
-            for a, b in zip(offsets, offsets[1:], strict=False)
+            document(split, example * documents + p).tobytes().decode("latin1")
+            for example in examples
+            for p in range(documents)
         )
         x = bag.transform(texts)
         return x if documents == 1 else x[0::2].minimum(x[1::2])
 
-    n = min(EXAMPLES, len(train.labels))
+    seen = spread(len(train.labels), EXAMPLES)
     rule = SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0)
-    rule.fit(features(train, n), train.labels[:n])
-    correct = rule.predict(features(val, len(val.labels))) == val.labels
+    rule.fit(features(train, seen), train.labels[seen])
+    correct = rule.predict(features(val, np.arange(len(val.labels)))) == val.labels
     return score(int(correct.sum()), len(correct))
 
 

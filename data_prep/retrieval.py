@@ -62,12 +62,8 @@ def make(task, data, path: Path) -> Manifest:
     absent = [name for name, split in SPLIT_OF.items() if split not in splits]
     if absent:
         raise UserError(f"{origin} lacks the tsv file of {', '.join(absent)}: {archive.bring()}")
-    for name, split in splits.items():
-        if len(split.labels) != rules.counts[name]:
-            raise UserError(
-                f"{origin} gives {len(split.labels):,} pairs for {name}, not "
-                f"{rules.counts[name]:,}: {archive.bring()}"
-            )
+    found = {name: len(split.labels) for name, split in splits.items()}
+    sources.must_hold(origin, found, rules.counts, "the tsv files")
     splits = {name: splits[name] for name in SPLIT_OF.values()}
     return pack(
         path,

@@ -68,24 +68,11 @@ def images(resolution: int, contour_length: int, n: int, rng: np.random.Generato
     labels = np.empty(n, np.uint8)
     sprites = [paddles(rules.paddle_length, rules.thickness, m) for m in rules.margins]
     marker = disc(rules.marker_radius)
-    distractor_length = contour_length // 3
     for i in range(n):
         m = int(rng.random() * len(rules.margins))
+        picture = pixels[i].reshape(resolution, resolution)
         labels[i] = _picture(
-            rng,
-            pixels[i].reshape(resolution, resolution),
-            marker,
-            *sprites[m],
-            rules.margins[m],
-            rules.paddle_length,
-            rules.continuity,
-            rules.snake_contrast * rules.paddle_contrast,
-            rules.snake_contrast,
-            rules.padding,
-            rules.seed_distance,
-            contour_length,
-            distractor_length,
-            rules.distractor_paddles // distractor_length,
+            rng, picture, marker, sprites[m], rules, rules.margins[m], contour_length
         )
     return pixels, labels
 
@@ -170,27 +157,7 @@ def disc(radius: float) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _picture(
-    rng,
-    out,
-    marker,
-    lines,
-    masks,
-    candidates,
-    angles,
-    struct,
-    struct_size,
-    margin,
-    length,
-    continuity,
-    target_contrast,
-    distractor_contrast,
-    padding,
-    seed_distance,
-    contour_length,
-    distractor_length,
-    distractors,
-):
+def _picture(rng, out, marker, sprites, rules, margin, contour_length):
     """Draws one picture into `out` and returns its label."""
     side = out.shape[0]
     image = np.zeros((side, side), np.float32)
@@ -200,24 +167,19 @@ def _picture(
     complete = False
     while not complete:
         taken[:] = 255
-        taken[padding : side - padding, padding : side - padding] = 0
-        complete = _two_snakes(
-            rng, taken, masks, candidates, angles, struct, struct_size, margin, length, continuity,
-            seed_distance, chains,
-        )  # fmt: skip
+        inner = slice(rules.padding, side - rules.padding)
+        taken[inner, inner] = 0
+        complete = _two_snakes(rng, taken, sprites, rules, margin, chains)
     for chain in chains:
-        _draw(image, lines, chain, target_contrast)
+        _draw(image, sprites.lines, chain, rules.snake_contrast * rules.paddle_contrast)
 
     before = np.empty_like(taken)
-    chain = np.empty((distractor_length, 3), np.int64)
-    for _ in range(distractors):
+    chain = np.empty((contour_length // 3, 3), np.int64)
+    for _ in range(rules.distractor_paddles // len(chain)):
         for _ in range(DISTRACTOR_TRIES):
             before[:] = taken
-            if _snake(
-                rng, taken, masks, candidates, angles, struct, struct_size, margin, length,
-                continuity, chain,
-            ):  # fmt: skip
-                _draw(image, lines, chain, distractor_contrast)
+            if _snake(rng, taken, sprites, rules, margin, chain):
+                _draw(image, sprites.lines, chain, rules.snake_contrast)
                 break
             taken[:] = before
 
@@ -267,8 +229,9 @@ def _is_free(occupied, struct, size, y, x):
 
 
 @njit(nogil=True, cache=True)
-def _free_tail(rng, occupied, struct, size, tail):
+def _free_tail(rng, occupied, sprites, degree, tail):
     """Draws one of the free pixels, all alike; False if there is none."""
+    struct, size = sprites.struct[degree], sprites.struct_size[degree]
     if size == 0:
         return False
     side = occupied.shape[0]
@@ -327,17 +290,17 @@ def _crosses(taken, mask, point):
 
 
 @njit(nogil=True, cache=True)
-def _extend(rng, taken, masks, candidates, angles, margin, length, continuity, pivot, angle, head):
+def _extend(rng, taken, sprites, rules, margin, pivot, angle, head):
     """Draws the next paddle of a chain: moves `pivot`, sets `head`, and returns the index of the
     candidate; -1 at a dead end."""
-    side = taken.shape[0]
-    _moved(pivot, angle, length + 2 * margin, pivot)
+    side, candidates, angles = taken.shape[0], sprites.candidates, sprites.angles
+    _moved(pivot, angle, rules.paddle_length + 2 * margin, pivot)
     weights = np.zeros(len(candidates))
     total = 0.0
     for k in range(len(candidates)):
         y, x = pivot[0] + candidates[k, 0], pivot[1] + candidates[k, 1]
         turn = abs(angles[k] - angle)
-        turn = min(turn, 2 * math.pi - turn) * continuity
+        turn = min(turn, 2 * math.pi - turn) * rules.continuity
         if turn >= math.pi / 2 or not (0 <= y < side and 0 <= x < side):
             continue
         occupied = 0  # the largest value within the margin
@@ -356,20 +319,17 @@ def _extend(rng, taken, masks, candidates, angles, margin, length, continuity, p
             rest -= weights[k]
             k += 1
         head[0], head[1] = pivot[0] + candidates[k, 0], pivot[1] + candidates[k, 1]
-        if not _crosses(taken, masks[360 + k], head):
+        if not _crosses(taken, sprites.masks[360 + k], head):
             return k
     return -1
 
 
 @njit(nogil=True, cache=True)
-def _two_snakes(
-    rng, taken, masks, candidates, angles, struct, struct_size, margin, length, continuity,
-    seed_distance, chains,
-):  # fmt: skip
+def _two_snakes(rng, taken, sprites, rules, margin, chains):
     """Both contours, grown in turns; False if one cannot go on. A paddle counts as taken when the
     next one of its contour is laid."""
     side = taken.shape[0]
-    edge = 2 * seed_distance
+    edge = 2 * rules.seed_distance
     occupied = np.ones((side, side), np.uint8)
     occupied[edge : side - edge, edge : side - edge] = 0
     pivots = np.empty((2, 2), np.int64)
@@ -379,36 +339,32 @@ def _two_snakes(
         for trial in range(DRAWS):
             degree = int(rng.random() * 360)
             if s == 0:
-                if not _free_tail(rng, occupied, struct[degree], struct_size[degree], tail):
+                if not _free_tail(rng, occupied, sprites, degree, tail):
                     return False
             else:
                 around = int(rng.random() * 360) * math.pi / 180
-                tail[0] = round(chains[0, 0, 1] + seed_distance * math.sin(around))
-                tail[1] = round(chains[0, 0, 2] + seed_distance * math.cos(around))
-            if _first_pivot(tail, degree - 180, length, margin, side, pivots[s]):
+                tail[0] = round(chains[0, 0, 1] + rules.seed_distance * math.sin(around))
+                tail[1] = round(chains[0, 0, 2] + rules.seed_distance * math.cos(around))
+            if _first_pivot(tail, degree - 180, rules.paddle_length, margin, side, pivots[s]):
                 break
             if trial == DRAWS - 1:
                 return False
         chains[s, 0, 0], direction[s] = degree, (degree - 180) * math.pi / 180
     for i in range(1, chains.shape[1]):
         for s in range(2):
-            k = _extend(
-                rng, taken, masks, candidates, angles, margin, length, continuity,
-                pivots[s], direction[s], chains[s, i, 1:],
-            )  # fmt: skip
+            head = chains[s, i, 1:]
+            k = _extend(rng, taken, sprites, rules, margin, pivots[s], direction[s], head)
             if k < 0:
                 return False
-            _stamp(taken, masks[chains[s, i - 1, 0]], chains[s, i - 1, 1:])
-            chains[s, i, 0], direction[s] = 360 + k, angles[k]
+            _stamp(taken, sprites.masks[chains[s, i - 1, 0]], chains[s, i - 1, 1:])
+            chains[s, i, 0], direction[s] = 360 + k, sprites.angles[k]
     # The first contour's last paddle never counts, as in theirs.
-    _stamp(taken, masks[chains[1, -1, 0]], chains[1, -1, 1:])
+    _stamp(taken, sprites.masks[chains[1, -1, 0]], chains[1, -1, 1:])
     return True
 
 
 @njit(nogil=True, cache=True)
-def _snake(
-    rng, taken, masks, candidates, angles, struct, struct_size, margin, length, continuity, chain
-):
+def _snake(rng, taken, sprites, rules, margin, chain):
     """One distractor; False if it cannot be completed (`taken` then holds the part that was)."""
     side = taken.shape[0]
     occupied = (taken > FREE).astype(np.uint8)
@@ -418,21 +374,18 @@ def _snake(
     pivot = np.empty(2, np.int64)
     for trial in range(DRAWS):
         degree = int(rng.random() * 360)
-        if not _free_tail(rng, occupied, struct[degree], struct_size[degree], chain[0, 1:]):
+        if not _free_tail(rng, occupied, sprites, degree, chain[0, 1:]):
             return False
-        if _first_pivot(chain[0, 1:], degree - 180, length, margin, side, pivot):
+        if _first_pivot(chain[0, 1:], degree - 180, rules.paddle_length, margin, side, pivot):
             break
         if trial == DRAWS - 1:
             return False
     chain[0, 0], angle = degree, (degree - 180) * math.pi / 180
     for i in range(1, len(chain)):
-        k = _extend(
-            rng, taken, masks, candidates, angles, margin, length, continuity,
-            pivot, angle, chain[i, 1:],
-        )  # fmt: skip
+        k = _extend(rng, taken, sprites, rules, margin, pivot, angle, chain[i, 1:])
         if k < 0:
             return False
-        _stamp(taken, masks[chain[i - 1, 0]], chain[i - 1, 1:])
-        chain[i, 0], angle = 360 + k, angles[k]
-    _stamp(taken, masks[chain[-1, 0]], chain[-1, 1:])
+        _stamp(taken, sprites.masks[chain[i - 1, 0]], chain[i - 1, 1:])
+        chain[i, 0], angle = 360 + k, sprites.angles[k]
+    _stamp(taken, sprites.masks[chain[-1, 0]], chain[-1, 1:])
     return True

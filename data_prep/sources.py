@@ -1,6 +1,5 @@
 """Where the original files of a task are: data.archive, a folder in LRA_ARCHIVES, a download."""
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from data_prep import archive, download
 from data_prep.download import Download
 from lra.errors import UserError
+from lra.files import sha256
 
 
 def find(
@@ -58,6 +58,11 @@ def describe(path: Path) -> str:
     return ", ".join(f"{file.name} (sha256 {sha256(file)})" for file in files)
 
 
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def must_hold(origin: Path, found: dict[str, int], expected, original: str) -> None:
+    """Raises UserError unless every split has as many examples as the variant says."""
+    for split, n in found.items():
+        if n != expected[split]:
+            raise UserError(
+                f"{origin} gives {n:,} examples for {split}, not {expected[split]:,}: bring the "
+                f"whole of {original}."
+            )

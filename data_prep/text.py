@@ -45,12 +45,8 @@ def make(task, data, path: Path) -> Manifest:
     else:
         train, val = hold_out(train, rules.counts.val, data.seed)
         chosen = {"train": train, "val": val, "test": test}
-    for name, reviews in chosen.items():
-        if len(reviews) != rules.counts[name]:
-            raise UserError(
-                f"{origin} gives {len(reviews):,} reviews for {name}, not {rules.counts[name]:,}: "
-                f"bring the whole of {ORIGINAL.name}."
-            )
+    found = {name: len(reviews) for name, reviews in chosen.items()}
+    sources.must_hold(origin, found, rules.counts, ORIGINAL.name)
     splits = {
         name: split_of(
             [np.frombuffer(text[: rules.seq_len], np.uint8) for text, _ in reviews],

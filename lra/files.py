@@ -1,6 +1,7 @@
 """Writing so that a kill, a full disk or a second process leaves no half-written file behind."""
 
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ def reported(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {reason}. Free some space or choose another folder "
             "(data.root=..., results.root=...), then type the command again."
         ) from error
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path) -> Path:

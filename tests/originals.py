@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_prep import snakes
+import data_prep
+from data_prep import pack, snakes
+from lra import config
 
 TRAIN, VAL, TEST = 24, 6, 10
 COUNTS = {"train": TRAIN, "val": VAL, "test": TEST}
@@ -95,6 +97,15 @@ def release(n: int = 12, resolution: int = 32) -> dict[str, bytes]:
             lines.append(f"imgs/{batch} sample_{i}.png {i} {labels[k]} 1.0 14 4 2 0.5 1 1\n")
         files[f"{root}/metadata/{batch}.npy"] = "".join(lines).encode()
     return files
+
+
+def prepared(task: str, tmp_path: Path, source: Path | None, *overrides: str):
+    """(manifest, splits) of a tiny data set below tmp_path, made from `source`."""
+    cfg = config.compose([f"task={task}", *SETTINGS[task], *overrides])
+    cfg.data.root, cfg.data.archive = str(tmp_path / "data"), source and str(source)
+    manifest = data_prep.prepare(cfg.task, cfg.data)
+    path = data_prep.folder(cfg.task, cfg.data)
+    return manifest, {name: pack.load(path, manifest, name) for name in manifest.counts}
 
 
 def write_tar(path: Path, files: dict[str, bytes], mode: str = "w:gz") -> Path:

@@ -1,6 +1,7 @@
 import os
 import pickle
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,13 +12,7 @@ from lra import config
 from lra.errors import UserError
 from tests import originals
 
-
-def prepare(tmp_path, source, *overrides):
-    cfg = config.compose(["task=image", *originals.SETTINGS["image"], *overrides])
-    cfg.data.root, cfg.data.archive = str(tmp_path / "data"), str(source)
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    path = data_prep.folder(cfg.task, cfg.data)
-    return manifest, {name: pack.load(path, manifest, name) for name in manifest.counts}
+prepare = partial(originals.prepared, "image")
 
 
 def test_the_python_and_the_binary_archive_give_the_same_data(tmp_path):

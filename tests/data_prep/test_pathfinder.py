@@ -15,12 +15,8 @@ from tests import originals
 from tests.conftest import ROOT
 
 
-def prepare(tmp_path, *overrides, task="pathfinder"):
-    settings = [f"task={task}", *originals.SETTINGS[task], f"data.root={tmp_path}/data"]
-    cfg = config.compose([*settings, *overrides])
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    path = data_prep.folder(cfg.task, cfg.data)
-    return manifest, {name: pack.load(path, manifest, name) for name in manifest.counts}
+def prepare(tmp_path, *overrides, task="pathfinder", source=None):
+    return originals.prepared(task, tmp_path, source, *overrides)
 
 
 def pictures(splits):
@@ -93,7 +89,7 @@ def imported(tmp_path, files, kind="folder"):
         originals.write_folder(source, files)
     else:
         originals.write_tar(source, files, kind)
-    return prepare(tmp_path, f"data.archive={source}", "task.variant=curv_contour_length_14")
+    return prepare(tmp_path, "task.variant=curv_contour_length_14", source=source)
 
 
 @pytest.mark.parametrize("kind", ["folder", "w", "w:gz"])
@@ -159,7 +155,7 @@ def test_a_source_without_the_level_is_said(tmp_path):
 def test_generated_data_are_not_taken_for_a_release(tmp_path):
     prepare(tmp_path)
     with pytest.raises(UserError, match="was generated, but data.archive="):
-        prepare(tmp_path, f"data.archive={tmp_path}")
+        prepare(tmp_path, source=tmp_path)
 
 
 def test_the_real_sample_is_imported(tmp_path, archives):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,7 @@ from lra import config
 from lra.errors import UserError
 from tests import originals
 
-
-def prepare(tmp_path, source, *overrides):
-    cfg = config.compose(["task=retrieval", *originals.SETTINGS["retrieval"], *overrides])
-    cfg.data.root, cfg.data.archive = str(tmp_path / "data"), str(source)
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    path = data_prep.folder(cfg.task, cfg.data)
-    return manifest, {name: pack.load(path, manifest, name) for name in manifest.counts}
+prepare = partial(originals.prepared, "retrieval")
 
 
 def pair(split, i):
@@ -69,7 +65,7 @@ def test_the_two_variants_are_other_data(tmp_path):
         (b"1.0\tP01\n", "line 25: expected 3 columns between tabs, found 2"),
         (b"<html>\n", "line 25: expected 3 columns"),
         (b"1.0\tP01\tP99\n", "line 25: paper 'P99' is not in papers.tsv"),
-        (b"1.0\tP01\tP02\n", "gives 25 pairs for train, not 24"),
+        (b"1.0\tP01\tP02\n", "gives 25 examples for train, not 24"),
     ],
 )
 def test_a_wrong_row_is_named_by_file_and_line(tmp_path, change, said):

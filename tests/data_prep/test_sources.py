@@ -4,6 +4,7 @@ import pytest
 
 from data_prep import download, sources, text
 from lra.errors import UserError
+from lra.files import sha256
 from tests import originals
 
 
@@ -51,4 +52,4 @@ def test_what_is_missing_is_said(root):
 def test_a_source_is_described_by_names_and_sums_without_its_folder(root):
     file = originals.write_tar(root / "archives/imdb/x", originals.reviews())
     said = sources.describe(file.parent)
-    assert said == sources.describe(file) == f"x (sha256 {sources.sha256(file)})"
+    assert said == sources.describe(file) == f"x (sha256 {sha256(file)})"

@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,7 @@ from lra import config
 from lra.errors import UserError
 from tests import originals
 
-
-def prepare(tmp_path, source, *overrides):
-    cfg = config.compose(["task=text", *originals.SETTINGS["text"], *overrides])
-    cfg.data.root, cfg.data.archive = str(tmp_path / "data"), str(source)
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    path = data_prep.folder(cfg.task, cfg.data)
-    return manifest, {name: pack.load(path, manifest, name) for name in manifest.counts}
+prepare = partial(originals.prepared, "text")
 
 
 def documents(split):
@@ -91,7 +86,7 @@ def test_reviews_are_cut_to_the_length_of_the_variant(tmp_path):
             {"aclImdb/train/pos/77_2.txt": b"x"},
             "train/pos/77_2.txt has rating 2 but lies under pos",
         ),
-        ({"aclImdb/train/pos/77_9.txt": b"x"}, "gives 25 reviews for train, not 24"),
+        ({"aclImdb/train/pos/77_9.txt": b"x"}, "gives 25 examples for train, not 24"),
     ],
 )
 def test_what_is_wrong_in_an_archive_is_said(tmp_path, change, said):
