@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "rerun",
     "evaluate",
     "source",  # a label; the values it speaks of count themselves
+    "model.cost",  # a label, too
     "task.variants",
     "trainer.accelerator",
     "trainer.devices",
@@ -50,6 +51,7 @@ ADDED = {
     "pixels": False,
     "d_qkv": None,
     "bucket_by_length": False,
+    "filter": None,
 }
 
 
@@ -163,6 +165,7 @@ def modified(cfg: DictConfig) -> dict[str, list]:
             f"model={cfg.model.name}",
             f"protocol={cfg.protocol}",
             f"seed={cfg.seed}",
+            *([f"filter={cfg.model.filter}"] if cfg.model.filter else []),
         ]
     )
     theirs, ours = (

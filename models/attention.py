@@ -6,6 +6,7 @@ It runs torch's fused scaled_dot_product_attention, so that the baseline is the 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,10 +35,12 @@ class MultiHeadAttention(nn.Module, ABC):
         """q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K)."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        q, k, v = rearrange(
-            self.qkv(x), "b n (three h k) -> three b h n k", three=3, h=self.n_heads
-        )
+        q, k, v = self.heads(self.qkv(x))
         return self.out(rearrange(self.attend(q, k, v, mask), "b h n k -> b n (h k)"))
+
+    def heads(self, qkv: Tensor) -> Tensor:
+        """(B, N, 3 H K) -> q, k, v, each (B, H, N, K)."""
+        return rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
 
 
 class SoftmaxAttention(MultiHeadAttention):
@@ -50,18 +53,54 @@ class SoftmaxAttention(MultiHeadAttention):
         self.dropout = dropout
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        dropout = self.dropout * self.training
-        if q.device.type != "cpu" or torch.compiler.is_compiling():
-            return F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout
-            )
-        # On CPU each sequence attends at its own length: the same values for real tokens (padded
-        # queries, which nothing reads, get 0). On ListOps that leaves 31 % of the products: the
-        # mean of n^2 over N^2 in the training split, N = 2,000.
-        N, outputs = q.shape[2], []
-        for q_i, k_i, v_i, n in zip(q, k, v, mask.sum(1).tolist(), strict=True):
-            o = F.scaled_dot_product_attention(
-                q_i[None, :, :n], k_i[None, :, :n], v_i[None, :, :n], dropout_p=dropout
-            )
-            outputs.append(F.pad(o, (0, 0, 0, N - n)))
-        return torch.cat(outputs)
+        return softmax_attention(q, k, v, mask, dropout=self.dropout * self.training)
+
+
+def softmax_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, dropout: float = 0.0, scale=None
+) -> Tensor:
+    """q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K). scale: None is 1 / sqrt(K)."""
+    if q.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout, scale=scale
+        )
+    # On CPU each sequence attends at its own length: the same values for real tokens (padded
+    # queries, which nothing reads, get 0). On ListOps that leaves 31 % of the products: the
+    # mean of n^2 over N^2 in the training split, N = 2,000.
+    return at_each_length(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale),
+        (q, k, v),
+        mask,
+    )
+
+
+def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], mask: Tensor):
+    """attend on (1, H, n, K), one sequence after the other, n its own length; padding gets 0."""
+    N, outputs = mask.shape[1], []
+    for i, n in enumerate(mask.sum(1).tolist()):
+        o = attend(*(x[i : i + 1, :, :n] for x in inputs))
+        outputs.append(F.pad(o, (0, 0, 0, N - n)))
+    return torch.cat(outputs)
+
+
+def attend_blocks(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
+    """Softmax attention of blocks of queries to a set of keys each, on the fused kernel.
+
+    q (B, H, C, n, K), k and v (B, H, C, m, K), allowed bool, broadcast to (B, H, C, n, m), with
+    n or 1 in its place -> (B, H, C, n, K). A query that may see nothing gets 0.
+    """
+    B, H, C, n, _ = q.shape
+    heads, queries = allowed.shape[1], allowed.shape[3]
+    allowed = allowed.expand(B, heads, C, queries, k.shape[3])
+    q, k, v, allowed = (rearrange(x, "b h c n k -> (b c) h n k") for x in (q, k, v, allowed))
+    o = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+    return rearrange(o, "(b c) h n k -> b h c n k", c=C)
+
+
+def blocks(x: Tensor, size: int, dim: int) -> Tensor:
+    """Splits axis `dim` into (C, size), padded at its end with zeros (False) to a multiple."""
+    missing = -x.shape[dim] % size
+    if missing:
+        dim = dim % x.ndim
+        x = F.pad(x, (0, 0) * (x.ndim - 1 - dim) + (0, missing))
+    return x.unflatten(dim, (-1, size))

@@ -1,0 +1,28 @@
+"""cosFormer: Rethinking Softmax in Attention (Qin et al., arXiv 2202.08791).
+
+    s_ij = relu(q_i) . relu(k_j) cos(pi / 2 (i - j) / n),   o_i = sum_j s_ij v_j / sum_j s_ij
+which is linear in the length n, since cos(a - b) = cos a cos b + sin a sin b.
+
+Difference from the authors' code: n is the number of real tokens of the example, not the padded
+length (with 0 or 1 for all, the weights would depend on how much padding follows).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from models.attention import MultiHeadAttention
+from models.linear_transformer import linear_attention
+
+
+class CosformerAttention(MultiHeadAttention):
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        position = torch.arange(1, q.shape[2] + 1, device=q.device)
+        angle = math.pi / 2 * position / mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)
+        cos, sin = (x[:, None, :, None].to(q.dtype) for x in (angle.cos(), angle.sin()))
+        k = k.relu() * mask[:, None, :, None].to(k.dtype)
+        q = q.relu()
+        return linear_attention(
+            torch.cat([q * cos, q * sin], dim=-1), torch.cat([k * cos, k * sin], dim=-1), v
+        )

@@ -1,0 +1,42 @@
+"""Informer: Beyond Efficient Transformer for Long Sequence Time-Series Forecasting (Zhou et al.,
+arXiv 2012.07436): ProbSparse attention.
+
+Few queries have attention far from uniform. By Algorithm 1: sample U keys, measure each query with
+    M(q) = max_j q . k_j / sqrt(K) - mean_j q . k_j / sqrt(K),   j in the sample
+give softmax attention to the u queries with the largest M, and the mean of all values to the rest.
+u >= N is softmax attention.
+
+u = U = `features` here, the budget that all approximations have under `matched`; the paper has
+c ln N. Differences from the authors' code: one sample of keys for all queries, as Algorithm 1 says
+(theirs draws one for each query); padding is neither sampled, selected nor averaged; the sample is
+drawn anew at each training step, and for evaluation saved with the weights.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.attention import MultiHeadAttention
+
+
+class ProbSparseAttention(MultiHeadAttention):
+    def __init__(self, d_model: int, *, n_heads: int, features: int, d_qkv: int | None = None):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        self.register_buffer("draw", torch.rand(features))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        real = mask[:, None, :, None]
+        n = mask.sum(1, keepdim=True)
+        draw = torch.rand_like(self.draw) if self.training else self.draw
+        index = (draw * n).long()  # (B, U): uniform over the real tokens
+        with torch.no_grad():  # the selection has no gradient
+            sample = k.take_along_dim(index[:, None, :, None], dim=2)  # (B, H, U, K)
+            scores = q @ sample.transpose(-1, -2)
+            measure = scores.amax(-1) - scores.mean(-1)
+            measure = measure.masked_fill(~mask[:, None], -torch.inf)  # (B, H, N)
+            top = measure.topk(min(len(draw), q.shape[2])).indices[..., None]  # (B, H, u, 1)
+        selected = F.scaled_dot_product_attention(
+            q.take_along_dim(top, dim=2), k, v, attn_mask=mask[:, None, None]
+        )
+        mean = (v * real.to(v.dtype)).sum(2, keepdim=True) / n[:, None, None].clamp(min=1)
+        return mean.expand_as(v).scatter(2, top.expand_as(selected), selected)

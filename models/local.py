@@ -1,0 +1,27 @@
+"""Local attention, the baseline of that name in Long Range Arena (Tay et al., arXiv 2011.04006).
+
+The sequence is cut into disjoint blocks of `window` positions, and softmax attention stays inside:
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,   j with floor(j / window) = floor(i / window)
+A window of N or more is softmax attention.
+
+Differences from the authors' code (window 50 there): the last block may be shorter than the window.
+"""
+
+from torch import Tensor
+
+from models.attention import MultiHeadAttention, attend_blocks, blocks
+
+
+class LocalAttention(MultiHeadAttention):
+    def __init__(self, d_model: int, *, n_heads: int, window: int, d_qkv: int | None = None):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        if window < 1:
+            raise ValueError(f"window={window}: choose 1 or more")
+        self.window = window
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        N = q.shape[2]
+        size = min(self.window, N)
+        q, k, v = (blocks(x, size, 2) for x in (q, k, v))  # (B, H, C, size, K)
+        allowed = blocks(mask, size, 1)[:, None, :, None, :]  # (B, 1, C, 1, size)
+        return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]

@@ -1,0 +1,79 @@
+"""Longformer: The Long-Document Transformer (Beltagy, Peters, Cohan, arXiv 2004.05150).
+
+A sliding window, and the first `global_tokens` positions global:
+    o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,   |i - j| <= window / 2  or  j global
+    o_g = sum_j softmax_j(q'_g . k'_j / sqrt(K)) v'_j  over all j, for a global g
+where q', k', v' are projections of their own. A window of 2 N or more without global tokens is
+softmax attention.
+
+Differences: the first position is global even with mean pooling, where it is no CLS; global
+projections start at random instead of from the others' weights. LRA's baseline masks a dense N x N
+matrix and shares the projections; here a block of window / 2 queries sees the three blocks around
+it.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.attention import MultiHeadAttention, attend_blocks, blocks
+
+
+class LongformerAttention(MultiHeadAttention):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_heads: int,
+        window: int,
+        global_tokens: int = 1,
+        d_qkv: int | None = None,
+    ):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        if window < 2 or window % 2:
+            raise ValueError(f"window={window}: choose an even number, half of it on each side")
+        self.half, self.global_tokens = window // 2, global_tokens
+        if global_tokens:
+            self.global_qkv = nn.Linear(d_model, self.qkv.out_features)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = self.heads(self.qkv(x))
+        o = self.attend(q, k, v, mask)
+        if self.global_tokens:
+            q, k, v = self.heads(self.global_qkv(x))
+            first = F.scaled_dot_product_attention(
+                q[:, :, : self.global_tokens], k, v, attn_mask=mask[:, None, None]
+            )
+            o = torch.cat([first, o[:, :, self.global_tokens :]], dim=2)
+        return self.out(rearrange(o, "b h n k -> b n (h k)"))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """The window and the global keys; rows of global queries are replaced afterwards."""
+        N, G = q.shape[2], self.global_tokens
+        size = min(self.half, N)
+        global_k, global_v, global_mask = k[:, :, :G], v[:, :, :G], mask[:, :G]
+        q, k, v = (blocks(x, size, 2) for x in (q, k, v))  # (B, H, C, size, K)
+        C = q.shape[2]
+        position = torch.arange(C * size, device=q.device).view(C, size)
+        # a key of the window: real, not further than half, and not counted as global already
+        local = mask & (torch.arange(N, device=q.device) >= G)
+        local = around(blocks(local, size, 1), 1)  # (B, C, 3 size)
+        near = (position[:, :, None] - around(position, 0)[:, None]).abs() <= self.half
+        allowed = local[:, None, :, None] & near  # (B, 1, C, size, 3 size)
+        k, v = around(k, 2), around(v, 2)  # (B, H, C, 3 size, K)
+        if G:
+            G = global_k.shape[2]
+            k = torch.cat([global_k[:, :, None].expand(-1, -1, C, -1, -1), k], dim=3)
+            v = torch.cat([global_v[:, :, None].expand(-1, -1, C, -1, -1), v], dim=3)
+            seen = global_mask[:, None, None, None].expand(-1, 1, C, size, G)
+            allowed = torch.cat([seen, allowed], dim=4)
+        return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]
+
+
+def around(x: Tensor, dim: int) -> Tensor:
+    """(.., C, size, ..) -> (.., C, 3 size, ..): each block between its neighbours, zeros outside."""
+    edge = torch.zeros_like(x.narrow(dim, 0, 1))
+    before = torch.cat([edge, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
+    after = torch.cat([x.narrow(dim, 1, x.shape[dim] - 1), edge], dim)
+    return torch.cat([before, x, after], dim + 1)

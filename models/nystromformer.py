@@ -1,0 +1,90 @@
+"""Nystromformer: A Nystrom-based Algorithm for Approximating Self-Attention (Xiong et al., arXiv
+2102.03902).
+
+With landmarks q~, k~, the means of `landmarks` = m segments of the sequence:
+    o = softmax(q k~^T) Z softmax(q~ k^T) v + conv(v),   Z about the inverse of softmax(q~ k~^T)
+all three softmaxes of products over sqrt(K). Z is found by `iterations` steps
+    Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4,   Z_0 = A^T / (|A|_1 |A|_inf)
+and conv is a depthwise convolution along the sequence, one kernel a head. With a landmark for each
+token, and enough iterations, the first term is softmax attention.
+
+Differences from the authors' code:
+- segments divide the real tokens of each example, not the padded length; where there are fewer
+  tokens than landmarks, each token is one and the other landmarks are left out.
+- Z_0 is scaled by the norms of its own matrix; theirs takes the largest of the whole batch, so that
+  a prediction depends on its batch-mates.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.attention import MultiHeadAttention
+
+
+class NystromAttention(MultiHeadAttention):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_heads: int,
+        landmarks: int,
+        iterations: int = 6,
+        conv_kernel: int | None = 35,
+        d_qkv: int | None = None,
+    ):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        self.landmarks, self.iterations = landmarks, iterations
+        self.conv = None
+        if conv_kernel:
+            if conv_kernel % 2 == 0:
+                raise ValueError(f"conv_kernel={conv_kernel}: choose an odd number, or null")
+            self.conv = nn.Conv2d(
+                n_heads,
+                n_heads,
+                (conv_kernel, 1),
+                padding=(conv_kernel // 2, 0),
+                groups=n_heads,
+                bias=False,
+            )
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        q, k = q * q.shape[-1] ** -0.25, k * k.shape[-1] ** -0.25
+        means, used = segment_means(mask, min(self.landmarks, mask.shape[1]), q.dtype)
+        used = used[:, None, None]  # (B, 1, 1, m)
+        q_landmarks, k_landmarks = means[:, None] @ q, means[:, None] @ k  # (B, H, m, K)
+        from_tokens = masked_softmax(q @ k_landmarks.transpose(-1, -2), used)
+        between = masked_softmax(q_landmarks @ k_landmarks.transpose(-1, -2), used)
+        to_tokens = masked_softmax(q_landmarks @ k.transpose(-1, -2), mask[:, None, None])
+        # a landmark that is left out is its own inverse, apart from the others
+        identity = torch.eye(used.shape[-1], dtype=q.dtype, device=q.device)
+        between = torch.where(used & used.transpose(-1, -2), between, identity)
+        o = from_tokens @ (pseudo_inverse(between, self.iterations) @ (to_tokens @ v))
+        if self.conv is not None:
+            o = o + self.conv(v * mask[:, None, :, None].to(v.dtype))
+        return o
+
+
+def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """mask (B, N) -> weights (B, m, N) that average segment j = floor(position m / length), and
+    which of the m segments have a token at all (B, m)."""
+    position = torch.arange(mask.shape[1], device=mask.device)
+    segment = position * m // mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)
+    member = (segment[:, None] == torch.arange(m, device=mask.device)[:, None]) & mask[:, None]
+    count = member.sum(2, keepdim=True)
+    return member.to(dtype) / count.clamp(min=1), count[..., 0] > 0
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Over the last axis; mask is broadcast to it and has a True in every row."""
+    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+
+def pseudo_inverse(a: Tensor, iterations: int) -> Tensor:
+    """(.., m, m) -> (.., m, m), each matrix by itself."""
+    identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    norms = a.abs().sum(-1).amax(-1) * a.abs().sum(-2).amax(-1)
+    z = a.transpose(-1, -2) / norms[..., None, None]
+    for _ in range(iterations):
+        az = a @ z
+        z = z @ (13 * identity - az @ (15 * identity - az @ (7 * identity - az))) / 4
+    return z

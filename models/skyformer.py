@@ -1,0 +1,61 @@
+"""Skyformer: Remodel Self-Attention with Gaussian Kernel and Nystrom Method (Chen et al., arXiv
+2111.00035).
+
+Kernelized attention, C v with C_ij = kappa(q_i, k_j) a Gaussian kernel (models/kernelized.py), by
+the Nystrom method: with `landmarks` = m rows w sampled from the queries and keys of an example,
+    o = kappa(q, w) M^-1 kappa(w, k) v,   M = kappa(w, w) + gamma I
+The inverse comes from the iteration of Nystromformer, on D^(-1/2) M D^(-1/2) with D the row sums of
+M. Every query and key a landmark, gamma = 0: kernelized attention itself.
+
+Differences from the authors' code: landmarks are drawn without replacement, half of them from the
+queries, half from the keys; while training at each step anew, as theirs, but for evaluation by a
+draw that is saved with the weights, so that a prediction is always the same.
+"""
+
+import torch
+from torch import Tensor
+
+from models.attention import MultiHeadAttention
+from models.kernelized import gaussian_kernel
+from models.nystromformer import pseudo_inverse
+
+
+class SkyformerAttention(MultiHeadAttention):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_heads: int,
+        seq_len: int,
+        landmarks: int,
+        gamma: float = 0.1,
+        iterations: int = 6,
+        d_qkv: int | None = None,
+    ):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        if landmarks < 2 or landmarks % 2:
+            raise ValueError(f"landmarks={landmarks}: choose an even number")
+        self.landmarks, self.gamma, self.iterations = landmarks, gamma, iterations
+        # one number for each query and key position; the largest are landmarks; one more, for CLS
+        self.register_buffer("draw", torch.rand(2, seq_len + 1))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        draw = torch.rand_like(self.draw) if self.training else self.draw
+        m = min(self.landmarks // 2, mask.shape[1])
+        chosen, used = [], []
+        for x, order in zip((q, k), draw[:, : mask.shape[1]], strict=True):
+            score, index = order.masked_fill(~mask, -1.0).topk(m)  # (B, m)
+            chosen.append(x.take_along_dim(index[:, None, :, None], dim=2))
+            used.append(score >= 0)
+        w, used = torch.cat(chosen, dim=2), torch.cat(used, dim=1)[:, None]  # (B, H, m, K), (B,1,m)
+        pairs = used[..., None] & used[..., None, :]
+        identity = torch.eye(w.shape[2], dtype=q.dtype, device=q.device)
+        # a landmark that is not used (fewer tokens than landmarks) stands apart from the others
+        between = torch.where(pairs, gaussian_kernel(w, w), 0.0) + self.gamma * identity
+        between = torch.where(used[..., None], between, identity)
+        scale = between.sum(-1, keepdim=True).rsqrt()  # D^(-1/2): (B, H, m, 1)
+        inverse = pseudo_inverse(scale * between * scale.transpose(-1, -2), self.iterations)
+        inverse = scale * inverse * scale.transpose(-1, -2)
+        from_tokens = gaussian_kernel(q, w) * used[:, :, None].to(q.dtype)
+        context = gaussian_kernel(w, k) @ (v * mask[:, None, :, None].to(v.dtype))
+        return from_tokens @ (inverse @ context)
