@@ -18,7 +18,8 @@ from models.linear_transformer import linear_attention
 
 class CosformerAttention(MultiHeadAttention):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        position = torch.arange(1, q.shape[2] + 1, device=q.device)
+        dtype = torch.promote_types(q.dtype, torch.float32)
+        position = torch.arange(1, q.shape[2] + 1, device=q.device, dtype=dtype)
         angle = math.pi / 2 * position / mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)
         cos, sin = (x[:, None, :, None].to(q.dtype) for x in (angle.cos(), angle.sin()))
         k = k.relu() * mask[:, None, :, None].to(k.dtype)

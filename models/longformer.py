@@ -72,7 +72,7 @@ class LongformerAttention(MultiHeadAttention):
 
 
 def around(x: Tensor, dim: int) -> Tensor:
-    """(.., C, size, ..) -> (.., C, 3 size, ..): each block between its neighbours, zeros outside."""
+    """(.., C, size, ..) -> (.., C, 3 size, ..): each block between its neighbours, or zeros."""
     edge = torch.zeros_like(x.narrow(dim, 0, 1))
     before = torch.cat([edge, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
     after = torch.cat([x.narrow(dim, 1, x.shape[dim] - 1), edge], dim)

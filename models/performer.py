@@ -20,8 +20,11 @@ from models.linear_transformer import linear_attention
 
 def orthogonal_features(M: int, K: int) -> Tensor:
     """(M, K): rows of length like a Gaussian vector's, orthogonal to those of the same group."""
-    groups = [torch.linalg.qr(torch.randn(K, K))[0].T for _ in range(-(-M // K))]
-    return torch.cat(groups)[:M] * torch.randn(M, K).norm(dim=1, keepdim=True)
+    q, r = torch.linalg.qr(torch.randn(-(-M // K), K, K))
+    # uniform over rotations only with R's diagonal positive (Mezzadri 2007): as LAPACK leaves it,
+    # directions are biased
+    q = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None]
+    return q.transpose(1, 2).flatten(0, 1)[:M] * torch.randn(M, K).norm(dim=1, keepdim=True)
 
 
 class PerformerAttention(MultiHeadAttention):

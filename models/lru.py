@@ -1,0 +1,66 @@
+"""Linear Recurrent Unit: Resurrecting Recurrent Neural Networks for Long Sequences (Orvieto et al.,
+arXiv 2303.06349), bidirectional.
+
+    s_n = lambda * s_{n-1} + gamma * (B u_n),   y_n = Re(C s_n) + d * u_n
+with complex diagonal lambda = exp(-exp(nu) + i exp(theta)), |lambda| < 1, in a ring at the start,
+and gamma = sqrt(1 - |lambda|^2) then. Computed as a convolution of B u with the powers of lambda;
+the same states run backwards, with another C. GELU and a gated linear unit follow, as in the paper.
+
+Differences from the authors' description: one learning rate for all parameters; the mixer stands in
+this trunk's block, with its MLP; padding is zeroed. No code was released with the paper.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.convolution import fft_size
+
+
+class LRU(nn.Module):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        d_state: int,
+        r_min: float = 0.9,
+        r_max: float = 0.999,
+        max_phase: float = 2 * math.pi,
+    ):
+        super().__init__()
+        # |lambda|^2 uniform in [r_min^2, r_max^2], the phase in [0, max_phase]
+        radius2 = torch.rand(d_state) * (r_max**2 - r_min**2) + r_min**2
+        self.nu = nn.Parameter(torch.log(-0.5 * torch.log(radius2)))
+        self.theta = nn.Parameter(torch.log(max_phase * torch.rand(d_state).clamp(min=1e-4)))
+        self.log_gamma = nn.Parameter(0.5 * torch.log(1 - radius2))
+        self.b = nn.Linear(d_model, 2 * d_state, bias=False)  # real, then imaginary parts
+        self.c = nn.Linear(4 * d_state, d_model, bias=False)  # of both directions
+        nn.init.normal_(self.b.weight, std=(2 * d_model) ** -0.5)
+        nn.init.normal_(self.c.weight, std=d_state**-0.5)
+        self.d = nn.Parameter(torch.randn(d_model))
+        self.out = nn.Linear(d_model, 2 * d_model)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x * mask[..., None].to(x.dtype)
+        u = self.b(x)
+        with torch.autocast(x.device.type, enabled=False):
+            states = self.states(u.float() if u.dtype == torch.bfloat16 else u)
+        y = self.c(states.to(u.dtype)) + x * self.d
+        return F.glu(self.out(F.gelu(y)))
+
+    def states(self, u: Tensor) -> Tensor:
+        """B u (B, N, 2 S) -> states (B, N, 4 S): real parts of both directions, then imaginary."""
+        N, S = u.shape[1], len(self.nu)
+        u = torch.complex(*u.transpose(1, 2).split(S, dim=1)) * self.log_gamma.exp()[:, None]
+        log_lambda = torch.complex(-self.nu.exp(), self.theta.exp())
+        powers = torch.exp(log_lambda[:, None] * torch.arange(N, device=u.device))  # (S, N)
+        size = fft_size(2 * N - 1)
+        spectrum = torch.fft.fft(u, n=size)  # (B, S, size)
+        forwards = torch.fft.fft(powers, n=size)
+        # the kernel at -l is lambda^l: the transform of its reversal
+        backwards = torch.fft.fft(powers.conj(), n=size).conj()
+        both = torch.cat([spectrum * forwards, spectrum * backwards], dim=1)
+        s = torch.fft.ifft(both)[..., :N].transpose(1, 2)
+        return torch.cat([s.real, s.imag], dim=-1)

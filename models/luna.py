@@ -1,0 +1,69 @@
+"""Luna: Linear Unified Nested Attention (Ma et al., arXiv 2106.01540).
+
+A second sequence P of `packed_length` learned vectors goes through the layers beside x:
+    pack      Y = Attn(P, X, X)        P has packed_length positions
+    unpack    Attn(X, Y, Y)            so both are linear in N
+    x <- x + out(unpack),  P <- P + Y
+In each attention one projection serves as key and value, as in the authors' code. Differences from
+it: the residuals stand in this trunk's order (norm in front); P is not handed to the head.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.block import Block
+
+
+class LunaAttention(nn.Module):
+    """x (B, N, D), p (B, M, D) -> their updates."""
+
+    def __init__(self, d_model: int, *, n_heads: int):
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        self.n_heads = n_heads
+        self.pack_query, self.pack_context = (
+            nn.Linear(d_model, d_model),
+            nn.Linear(d_model, d_model),
+        )
+        self.query, self.context = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.out = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, p: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        packed = self.attend(self.pack_query(p), self.pack_context(x), mask[:, None, None])
+        unpacked = self.attend(self.query(x), self.context(packed), None)
+        return self.out(unpacked), packed
+
+    def attend(self, q: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        q, k = (rearrange(t, "b n (h k) -> b h n k", h=self.n_heads) for t in (q, context))
+        o = F.scaled_dot_product_attention(q, k, k, attn_mask=mask)
+        return rearrange(o, "b h n k -> b n (h k)")
+
+
+class LunaBlock(Block):
+    """Between blocks, P stands in front of x; the first block puts it there, the last one removes
+    it."""
+
+    def __init__(self, d_model: int, *, layer: int, n_layers: int, packed_length: int, **block):
+        super().__init__(d_model, layer=layer, **block)
+        self.norm_p = nn.LayerNorm(d_model)
+        self.packed_length = packed_length
+        self.last = layer == n_layers - 1
+        if layer == 0:
+            self.p = nn.Parameter(torch.randn(packed_length, d_model) * d_model**-0.5)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if self.layer == 0:
+            p = self.p.expand(len(x), -1, -1)
+        else:
+            p, x = x.tensor_split([self.packed_length], dim=1)
+            mask = mask[:, self.packed_length :]
+        unpacked, packed = self.mixer(self.norm1(x), self.norm_p(p), mask)
+        x = x + self.dropout(unpacked)
+        x = x + self.mlp(self.norm2(x))
+        if self.last:
+            return x, mask
+        p = p + self.dropout(packed)
+        return torch.cat([p, x], dim=1), F.pad(mask, (self.packed_length, 0), value=True)

@@ -1,0 +1,141 @@
+"""Mega: Moving Average Equipped Gated Attention (Ma et al., arXiv 2209.10655), bidirectional.
+
+On x = norm(input), with m = silu(EMA(x) + omega x), a damped moving average of `ema_dim` modes
+for each channel:
+    EMA(x)_n = sum_l sum_h gamma_h p_h beta_h q_h^l x_{n-l},  p = sigmoid(delta),
+               q = 1 - p sigmoid(alpha);   the same forwards and backwards
+    z = silu(m W_z);   q = z * kappa_q + mu_q,   k = z * kappa_k + mu_k
+    v = silu(x W_v),   r = silu(m W_r),   u = sigmoid(m W_u)
+    o = f(q k^T + bias) v,   single-headed; bias depends on i - j
+    h = silu(m W_h + (r * o) U_h);   output = input + u * (h - input)
+f is softmax (scores over sqrt(z_dim)), or the paper's laplace (scores over the length). `chunk`
+keeps attention inside chunks of that many positions (Mega-chunk), which makes it linear.
+
+Differences from the authors' code: the feed-forward layer is this trunk's (GELU); chunks need not
+divide the length; lengths count real tokens; norms are layer norms.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attention import at_each_length, blocks
+from models.block import Block
+from models.convolution import long_convolution, sum_of_powers
+from models.dropout import Dropout
+
+
+class MovingAverage(nn.Module):
+    """(B, N, D), zero at padding -> (B, N, D)."""
+
+    def __init__(self, d_model: int, ema_dim: int):
+        super().__init__()
+        directions = (2, d_model, ema_dim)
+        self.delta = nn.Parameter(torch.randn(directions) * 0.2)
+        self.alpha = nn.Parameter(torch.randn(directions) * 0.2)
+        signs = torch.ones(ema_dim)
+        signs[1::2] = -1  # alternating, as in the authors' code
+        self.beta = nn.Parameter(torch.randn(directions) * 0.02 + signs)
+        self.gamma = nn.Parameter(torch.randn(directions))
+        self.omega = nn.Parameter(torch.randn(d_model))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            average = long_convolution(
+                x.float() if x.dtype == torch.bfloat16 else x, *self.kernels(x.shape[1])
+            )
+        return F.silu(average.to(x.dtype) + x * self.omega)
+
+    def kernels(self, length: int) -> tuple[Tensor, Tensor]:
+        p = self.delta.sigmoid()
+        log_q = torch.log1p(-p * self.alpha.sigmoid())
+        weight = p * self.beta * self.gamma * self.gamma.shape[-1] ** -0.5
+        return tuple(sum_of_powers(w, r, length) for w, r in zip(weight, log_q, strict=True))
+
+
+class GatedAttention(nn.Module):
+    """(x, mask, residual) -> the gated mixture of the residual and what attention says."""
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        seq_len: int,
+        z_dim: int,
+        v_dim: int,
+        ema_dim: int,
+        attention: str = "softmax",
+        chunk: int | None = None,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if attention not in ("softmax", "laplace"):
+            raise ValueError(f"attention={attention}: choose softmax or laplace")
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk={chunk}: choose 1 or more, or null")
+        self.z_dim, self.v_dim, self.attention, self.chunk = z_dim, v_dim, attention, chunk
+        self.average = MovingAverage(d_model, ema_dim)
+        self.value = nn.Linear(d_model, v_dim)
+        self.base = nn.Linear(d_model, z_dim + v_dim + 2 * d_model)
+        self.out = nn.Linear(v_dim, d_model)
+        for linear in (self.value, self.base, self.out):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+        self.kappa = nn.Parameter(torch.randn(2, z_dim) * 0.02)
+        self.mu = nn.Parameter(torch.zeros(2, z_dim))
+        self.longest = chunk or seq_len + 1  # one position more, for CLS
+        self.bias = nn.Parameter(torch.randn(2 * self.longest - 1) * 0.02)  # by j - i
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor, residual: Tensor) -> Tensor:
+        D = x.shape[-1]
+        v = self.dropout(F.silu(self.value(x)))
+        m = self.dropout(self.average(x * mask[..., None].to(x.dtype)))
+        u, zr, h = self.base(m).split([D, self.z_dim + self.v_dim, D], dim=-1)
+        z, r = F.silu(zr).split([self.z_dim, self.v_dim], dim=-1)
+        q, k = (z * kappa + mu for kappa, mu in zip(self.kappa, self.mu, strict=True))
+        o = self.attend(q[:, None], k[:, None], v[:, None], mask)[:, 0]
+        h = self.dropout(F.silu(h + self.out(o * r)))
+        return residual + u.sigmoid() * (h - residual)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """(B, 1, N, .) each -> (B, 1, N, v_dim)."""
+        N = q.shape[2]
+        if self.chunk is None:
+            if q.device.type == "cpu" and not torch.compiler.is_compiling():
+                return at_each_length(lambda q, k, v: self.weights(q, k, None) @ v, (q, k, v), mask)
+            return self.weights(q, k, mask[:, None, None]) @ v
+        size = min(self.chunk, N)
+        q, k, v = (blocks(x, size, 2) for x in (q, k, v))  # (B, 1, C, size, .)
+        weights = self.weights(q, k, blocks(mask, size, 1)[:, None, :, None])
+        return (weights @ v).flatten(2, 3)[:, :, :N]
+
+    def weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+        """q, k (.., n, z_dim), mask (.., 1, n) -> (.., n, n)."""
+        n = q.shape[-2]
+        # row i of the Toeplitz matrix bias[j - i] is a window of the vector
+        centre = self.longest - 1
+        bias = self.bias[centre - (n - 1) : centre + n].unfold(0, n, 1).flip(0)  # (n, n)
+        scores = q @ k.transpose(-1, -2)
+        if self.attention == "softmax":
+            scores = scores * self.z_dim**-0.5 + bias
+            if mask is not None:  # a chunk without tokens has uniform weights, and no reader
+                scores = scores.masked_fill(~mask, -1e9)
+            return scores.softmax(dim=-1)
+        length = n if mask is None else mask.sum(-1, keepdim=True).clamp(min=1)
+        weights = laplace(scores / length + bias)
+        return weights if mask is None else weights * mask.to(weights.dtype)
+
+
+def laplace(x: Tensor) -> Tensor:
+    """The paper's smooth stand-in for relu^2: a Gaussian's distribution function."""
+    mean, deviation = math.sqrt(0.5), math.sqrt(0.25 / math.pi)
+    return 0.5 * (1 + torch.erf((x - mean) / (deviation * math.sqrt(2))))
+
+
+class MegaBlock(Block):
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.mixer(self.norm1(x), mask, residual=x)
+        return x + self.mlp(self.norm2(x)), mask

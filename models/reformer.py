@@ -1,0 +1,94 @@
+"""Reformer: The Efficient Transformer (Kitaev, Kaiser, Levskaya, arXiv 2001.04451): LSH attention.
+
+Queries and keys share one projection, k = q / |q|. A hash puts a position into the bucket
+    argmax([q R, -q R]),   R (K, buckets / 2) Gaussian
+positions are sorted by bucket and cut into chunks, and a query attends to its chunk and to the one
+before it, to itself only where there is nothing else. `hashes` rounds are combined as one softmax
+over all of them, by their log-sum-exps. A single chunk is softmax attention of shared queries and
+keys.
+
+Differences from the authors' code: the first chunk looks back to the last one that has a token, in
+its own round (theirs wraps around the padded length, or into the round before); padding is sorted
+to the end; a pair that meets in two rounds counts twice, as in their default. Reversible layers,
+the paper's other half, save memory and change no result: they are not used. Hashes are drawn at
+each training step; the ones of evaluation are saved with the weights.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.attention import blocks
+
+
+class LSHAttention(nn.Module):
+    def __init__(self, d_model: int, *, n_heads: int, seq_len: int, chunk: int, hashes: int):
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        if chunk < 1 or hashes < 1:
+            raise ValueError(f"chunk={chunk}, hashes={hashes}: choose 1 or more")
+        self.n_heads, self.chunk = n_heads, chunk
+        self.qk, self.value = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.out = nn.Linear(d_model, d_model)
+        half = -(-seq_len // chunk)  # buckets / 2: a chunk holds two buckets on average
+        self.register_buffer("rotations", torch.randn(n_heads, hashes, d_model // n_heads, half))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        qk, v = (
+            rearrange(linear(x), "b n (h k) -> b h n k", h=self.n_heads)
+            for linear in (self.qk, self.value)
+        )
+        with torch.no_grad():
+            order = self.sort(qk, mask)  # (B, H, R, N)
+        o, weight = self.attend(qk, v, mask, order)  # (B, H, R, N, K), (B, H, R, N)
+        o = (o * weight.softmax(dim=2)[..., None]).sum(2)
+        return self.out(rearrange(o, "b h n k -> b n (h k)"))
+
+    def sort(self, qk: Tensor, mask: Tensor) -> Tensor:
+        """Positions in the order of their buckets, padding last."""
+        rotations = torch.randn_like(self.rotations) if self.training else self.rotations
+        rotated = qk[:, :, None] @ rotations.to(qk.dtype)  # (B, H, R, N, buckets / 2)
+        bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
+        bucket = bucket.masked_fill(~mask[:, None, None], 2 * rotations.shape[-1])
+        return bucket.argsort(dim=-1, stable=True)
+
+    def attend(self, qk: Tensor, v: Tensor, mask: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """Each round by itself: outputs, and the log of the sum of their weights."""
+        B, H, R, N = order.shape
+        size = min(self.chunk, N)
+        q = blocks(take(qk, order), size, 3)  # (B, H, R, C, size, K)
+        v = blocks(take(v, order), size, 3)
+        position = blocks(order, size, 3)  # (B, H, R, C, size)
+        # sorted by bucket the real positions still come first: the mask is what it was
+        real = blocks(mask, size, 1)[:, None, None]  # (B, 1, 1, C, size)
+        C = q.shape[3]
+        chunks = (mask.sum(1) + size - 1) // size  # (B,): those with a token
+        before = torch.arange(-1, C - 1, device=q.device).expand(B, C)
+        before = torch.where(before < 0, chunks[:, None] - 1, before).clamp(min=0)
+        real_before = real.take_along_dim(before[:, None, None, :, None], dim=3)
+        real_before = real_before & (chunks > 1)[:, None, None, None, None]
+
+        def with_before(x: Tensor) -> Tensor:
+            index = before.view(B, 1, 1, C, *[1] * (x.ndim - 4))
+            return torch.cat([x.take_along_dim(index, dim=3), x], dim=4)
+
+        k = with_before(F.normalize(q, dim=-1))
+        scores = q @ k.transpose(-1, -2)  # (B, H, R, C, size, 2 size)
+        itself = position[..., None] == with_before(position)[..., None, :]
+        allowed = torch.cat([real_before, real], dim=-1)[..., None, :]
+        scores = scores.masked_fill(itself, -1e5).masked_fill(~allowed, -1e9)
+        weight = scores.logsumexp(dim=-1, keepdim=True)
+        o = (scores - weight).exp() @ with_before(v)
+        back = order.argsort(dim=-1)  # the inverse permutation
+        o, weight = (x.flatten(3, 4)[:, :, :, :N] for x in (o, weight))
+        return (
+            o.take_along_dim(back[..., None], dim=3),
+            weight.take_along_dim(back[..., None], dim=3)[..., 0],
+        )
+
+
+def take(x: Tensor, order: Tensor) -> Tensor:
+    """x (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
+    return x[:, :, None].take_along_dim(order[..., None], dim=3)

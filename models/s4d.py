@@ -1,0 +1,54 @@
+"""S4D: On the Parameterization and Initialization of Diagonal State Space Models (Gu et al., arXiv
+2206.11893), bidirectional, S4D-Lin initialisation.
+
+For each channel a linear system with `d_state` / 2 pairs of conjugate complex states, discretised
+by zero-order hold with a step dt of its own:
+    s_n = exp(dt A) s_{n-1} + (exp(dt A) - 1) / A u_n,   y_n = 2 Re(C s_n) + D u_n,
+    A_j = -1/2 + i pi j at the start
+computed as the convolution with K_l = 2 Re(sum_j C_j (exp(dt A_j) - 1) / A_j exp(dt A_j l)), once
+forwards and, with another C, backwards; then GELU and a gated linear unit mix the channels.
+
+Differences from the authors' code: A and dt learn at the same rate as everything else; the mixer
+stands in this trunk's block, with its MLP. Padding is zeroed, so that it adds nothing to a state.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.convolution import long_convolution, sum_of_powers
+
+
+class S4D(nn.Module):
+    def __init__(self, d_model: int, *, d_state: int, dt_min: float = 0.001, dt_max: float = 0.1):
+        super().__init__()
+        if d_state < 2 or d_state % 2:
+            raise ValueError(f"d_state={d_state}: choose an even number")
+        S = d_state // 2
+        log_dt = torch.rand(d_model) * (math.log(dt_max) - math.log(dt_min)) + math.log(dt_min)
+        self.log_dt = nn.Parameter(log_dt)
+        self.log_a_real = nn.Parameter(torch.full((d_model, S), math.log(0.5)))
+        self.a_imag = nn.Parameter(math.pi * torch.arange(float(S)).repeat(d_model, 1))
+        self.c = nn.Parameter(torch.randn(2, d_model, S, 2) * 0.5**0.5)  # directions; re, im
+        self.d = nn.Parameter(torch.randn(d_model))
+        self.out = nn.Linear(d_model, 2 * d_model)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x * mask[..., None].to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            after, before = self.kernels(x.shape[1])
+            # both directions would count the own position: backwards starts at the next one
+            before = F.pad(before, (1, 0))[:, :-1]
+            y = long_convolution(x.float() if x.dtype == torch.bfloat16 else x, after, before)
+        y = F.gelu(y + x * self.d)
+        return F.glu(self.out(y))
+
+    def kernels(self, length: int) -> tuple[Tensor, Tensor]:
+        """(D, length) for each direction."""
+        a = torch.complex(-self.log_a_real.exp(), self.a_imag)
+        dt_a = a * self.log_dt.exp()[:, None]
+        weight = torch.view_as_complex(self.c) * torch.expm1(dt_a) / a  # (2, D, S)
+        forwards, backwards = (2 * sum_of_powers(w, dt_a, length) for w in weight)
+        return forwards, backwards

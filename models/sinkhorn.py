@@ -1,0 +1,84 @@
+"""Sparse Sinkhorn Attention (Tay et al., arXiv 2002.11296).
+
+The sequence is cut into C blocks. A sorting network gives each block, from the mean of its tokens,
+scores for all blocks; Sinkhorn's iteration makes the matrix S (C, C) nearly doubly stochastic, a
+soft permutation, and a query attends to its own block and to the block that S brings there:
+    S = sinkhorn((W_2 relu(W_1 mean(X_block)) + Gumbel noise) / temperature)
+    o_i = softmax(q_i [k_block, (S k)_block]^T / sqrt(K)) [v_block, (S v)_block]
+One block is softmax attention (of every key twice).
+
+Differences from the authors' code: means instead of sums of tokens (a factor that W_1 learns); no
+noise in evaluation; blocks without tokens take no part in the sorting.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.attention import MultiHeadAttention, attend_blocks, blocks
+
+
+class SinkhornAttention(MultiHeadAttention):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        n_heads: int,
+        seq_len: int,
+        block: int,
+        iterations: int = 8,
+        temperature: float = 0.75,
+        d_qkv: int | None = None,
+    ):
+        super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        if block < 1:
+            raise ValueError(f"block={block}: choose 1 or more")
+        self.block, self.iterations, self.temperature = block, iterations, temperature
+        C = -(-(seq_len + 1) // block)  # one position more, for CLS
+        self.sort = nn.Sequential(
+            nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, n_heads * C)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = self.heads(self.qkv(x))
+        o = self.attend_sorted(q, k, v, mask, self.permutation(x, mask))
+        return self.out(rearrange(o, "b h n k -> b n (h k)"))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        raise NotImplementedError("the permutation needs x: see forward")
+
+    def permutation(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, N, D) -> S (B, H, C, C), 0 where a block has no token."""
+        size = min(self.block, x.shape[1])
+        real = blocks(mask, size, 1)[..., None].to(x.dtype)  # (B, C, size, 1)
+        means = (blocks(x, size, 1) * real).sum(2) / real.sum(2).clamp(min=1)  # (B, C, D)
+        C = means.shape[1]
+        scores = rearrange(self.sort(means), "b c (h m) -> b h c m", h=self.n_heads)[..., :C]
+        if self.training:
+            scores = scores - torch.empty_like(scores).exponential_().log()  # Gumbel noise
+        used = real[:, None, :, 0, 0] > 0  # (B, 1, C): a block's first token
+        return sinkhorn(scores / self.temperature, used, self.iterations).to(x.dtype)
+
+    def attend_sorted(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, S: Tensor) -> Tensor:
+        N = q.shape[2]
+        size = min(self.block, N)
+        real = blocks(mask, size, 1)[:, None]  # (B, 1, C, size)
+        zeros = mask[:, None, :, None].to(k.dtype)
+        q, k, v = blocks(q, size, 2), blocks(k * zeros, size, 2), blocks(v * zeros, size, 2)
+        k, v = (torch.cat([x, (S @ x.flatten(3)).view_as(x)], dim=3) for x in (k, v))
+        # a sorted key is real where any real one went into it
+        brought = S.detach() @ real.to(S.dtype) > 0
+        allowed = torch.cat([real.expand_as(brought), brought], dim=-1)[:, :, :, None]
+        return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]
+
+
+def sinkhorn(scores: Tensor, used: Tensor, iterations: int) -> Tensor:
+    """scores (B, H, C, C), used (B, 1, C) -> exp(scores) with rows, then columns, made to sum to 1,
+    `iterations` times, among the used rows and columns; 0 elsewhere."""
+    pairs = used[..., :, None] & used[..., None, :]
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    for _ in range(iterations):
+        for dim in (-1, -2):
+            scores = scores.masked_fill(~pairs, -1e9)
+            scores = scores - scores.logsumexp(dim, keepdim=True)
+    return scores.exp() * pairs

@@ -1,0 +1,28 @@
+import cmath
+import math
+
+import torch
+
+from models.fnet import FourierMixing
+from tests.models.agree import assert_mixes_as, sequences
+
+
+def dft(x: torch.Tensor) -> torch.Tensor:
+    """Re(F_N x F_D) / sqrt(N D), from the definition."""
+    N, D = x.shape
+
+    def matrix(size):
+        root = [[cmath.exp(-2j * math.pi * a * b / size) for b in range(size)] for a in range(size)]
+        return torch.tensor(root, dtype=torch.complex128) / math.sqrt(size)
+
+    return (matrix(N) @ x.to(torch.complex128) @ matrix(D)).real
+
+
+def test_agrees_with_the_definition():
+    assert_mixes_as(FourierMixing(8), dft, lengths=(23, 23))
+
+
+def test_padding_is_zeroed_first():
+    x, mask = sequences(lengths=(9,))
+    expected = dft(torch.where(mask[0, :, None], x[0], 0.0))
+    torch.testing.assert_close(FourierMixing(8)(x, mask)[0], expected)
