@@ -63,5 +63,5 @@ def cell(cfg: DictConfig, manifest: Manifest) -> Cell:
         id=identifier,
         manifest=manifest,
         work=path / "work" / identifier,
-        rows=path / "runs" / cfg.task.name / cfg.model.name,
+        rows=path / "runs" / cfg.task.name / config.label(cfg.model),
     )

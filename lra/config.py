@@ -117,6 +117,13 @@ def check(cfg: DictConfig) -> None:
             f"model.input=continuous reads grey values, which task={cfg.task.name} has not: leave "
             "it out, or choose task=image, pathfinder or pathx."
         )
+    if cfg.model.filter:
+        block = compose([f"model={cfg.model.name}"]).model.block._target_
+        if block not in ("models.block.Block", cfg.model.block._target_):
+            raise UserError(
+                f"filter={cfg.model.filter} does not go with model={cfg.model.name}, which has a "
+                "block of its own: leave one of them out."
+            )
     # not OmegaConf.missing_keys, which stops at an interpolation of a missing value
     missing = sorted(key for key, value in flatten(plain(cfg)).items() if value == "???")
     if missing:
@@ -179,6 +186,17 @@ def modified(cfg: DictConfig) -> dict[str, list]:
         for key in sorted(theirs.keys() | ours.keys())
     }
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def cost(model: str) -> str:
+    """How a model's time grows with the length, from its yaml; - for one that is not there."""
+    path = CONF / f"model/{model}.yaml"
+    return OmegaConf.load(path).get("cost", "-") if path.exists() else "-"
+
+
+def label(model: DictConfig) -> str:
+    """What tables and folders call it: performer, or fourier+performer behind a filter."""
+    return f"{model.filter}+{model.name}" if model.filter else model.name
 
 
 def plain(cfg: DictConfig) -> dict:

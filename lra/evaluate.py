@@ -69,8 +69,8 @@ def evaluate(cfg: DictConfig) -> float:
 
     score = module.scores["test"]
     print(
-        f"{theirs.task.name}/{theirs.task.variant} · {theirs.model.name} · {theirs.protocol} · "
-        f"seed {theirs.seed}: test accuracy {100 * score.accuracy:.2f} % "
+        f"{theirs.task.name}/{theirs.task.variant} · {config.label(theirs.model)} · "
+        f"{theirs.protocol} · seed {theirs.seed}: test accuracy {100 * score.accuracy:.2f} % "
         f"({100 * score.low:.2f}-{100 * score.high:.2f}), {score.correct} of {score.n}"
     )
     compare(cell(theirs, manifest), module)
@@ -81,7 +81,7 @@ def must_agree(theirs: DictConfig, cfg: DictConfig) -> None:
     """What is typed beside evaluate=... may say where, not what."""
     ours = config.identity(cfg)
     asked = {o.split("=", 1)[0].lstrip("+~") for o in config.typed_overrides()}
-    groups = {"task": "task.name", "model": "model.name"}
+    groups = {"task": "task.name", "model": "model.name", "filter": "model.filter"}
     flat_ours, flat_theirs = config.flatten(ours), config.flatten(config.plain(theirs))
     for key in sorted(asked):
         key = groups.get(key, key)

@@ -92,7 +92,9 @@ class Row(Record):
     warnings: list[str] = []
     resumes: list[Resume] = []
     # cost
+    cost: str | None = None  # how time grows with the length N, as the method claims
     parameters: int | None = None
+    transformer_parameters: int | None = None  # the transformer's at the same sizes
     train_seconds: float | None = None  # without evaluation, over all resumes
     speed: Speed = Speed()
     memory: Memory | None = None
@@ -109,6 +111,13 @@ class Row(Record):
         """Whether the test accuracy's interval does not lie above the majority label's accuracy."""
         chance = self.baselines.get("majority label", {}).get("test")
         return self.test is not None and chance is not None and self.test.low <= chance
+
+    @property
+    def extra_size(self) -> float | None:
+        """Parameters beyond the transformer's at the same sizes, as a share of those."""
+        if self.parameters is None or self.transformer_parameters is None:
+            return None
+        return self.parameters / self.transformer_parameters - 1
 
 
 def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path:

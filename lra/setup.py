@@ -9,6 +9,7 @@ import warnings
 
 from omegaconf import DictConfig, OmegaConf
 
+from lra import config
 from lra.cell import Cell
 from lra.environment import cores, is_main_process
 
@@ -95,8 +96,8 @@ def announce(cfg, cell: Cell, environment: dict, parameters: int, resumed: dict 
     start = f", from step {resumed['global_step']}" if resumed else ""
     print(
         f"{cfg.task.name}/{cfg.task.variant} ({cell.manifest.fingerprint[:8]}) · "
-        f"{cfg.model.name} · {cfg.protocol} · seed {cfg.seed} · cell {cell.id} · "
-        f"{parameters:,} parameters · "
+        f"{config.label(cfg.model)} · {cfg.protocol} · seed {cfg.seed} · "
+        f"cell {cell.id} · {parameters:,} parameters · "
         f"{cfg.trainer.max_steps:,} steps of {cfg.batch_size}{start} · {where} · "
         f"{cfg.trainer.precision}",
         file=sys.stderr,

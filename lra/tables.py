@@ -27,6 +27,7 @@ COLUMNS = [
     "seeds",
     "val %",
     "length",
+    "cost",
     "parameters",
     "train examples/s",
     "eval examples/s",
@@ -99,7 +100,8 @@ def _line(name: str, group: list[Row]) -> dict[str, str]:
                 ", ".join(str(row.seed) for row in group),
                 _mean([row.val.accuracy for row in group], "{:.2f}", 100),
                 f"{first.config['model']['seq_len']:,}",
-                f"{first.parameters:,}",
+                _cost(first),
+                _size(first),
                 _mean([row.speed.train_examples_per_second for row in group], "{:.0f}"),
                 _mean([row.speed.eval_examples_per_second for row in group], "{:.0f}"),
                 _mean([row.memory and row.memory.peak_bytes for row in group], "{:.0f}", 1e-6),
@@ -110,6 +112,23 @@ def _line(name: str, group: list[Row]) -> dict[str, str]:
             strict=True,
         )
     )
+
+
+SIZE_MATCHED = 0.1  # LRA's rule: at most 10 % more parameters than the transformer
+
+
+def _size(row: Row) -> str:
+    return f"{row.parameters:,}" + (f" ({row.extra_size:+.0%})" if _not_size_matched(row) else "")
+
+
+def _not_size_matched(row: Row) -> bool:
+    return row.extra_size is not None and abs(row.extra_size) > SIZE_MATCHED
+
+
+def _cost(row: Row) -> str:
+    """The method's claim; dense marks those that weigh every pair of positions."""
+    cost = row.cost or config.cost(row.model)  # rows older than the field
+    return f"{cost} (dense)" if cost == "N^2" else cost
 
 
 def _device(row: Row) -> str:
@@ -163,7 +182,15 @@ def notes(chosen: list[Row]) -> list[str]:
         for row in chosen
         for text in row.warnings
     }
-    return sorted(sources) + sorted(warnings)
+    sizes = [
+        "a percentage beside the parameters: not size-matched, more than 10 % away from the "
+        "transformer of the same width and depth"
+    ]
+    return [
+        *sorted(sources),
+        *sorted(warnings),
+        *(sizes if any(map(_not_size_matched, chosen)) else []),
+    ]
 
 
 def markdown(chosen: list[Row]) -> str:
@@ -181,7 +208,7 @@ def markdown(chosen: list[Row]) -> str:
 def show(chosen: list[Row]) -> None:
     """On the terminal: the columns that differ from line to line, then the rest."""
     console = Console(width=None if sys.stdout.isatty() else 160)
-    narrow = [c for c in COLUMNS if c not in ("device", "preset")]
+    narrow = [c for c in COLUMNS if c not in ("device", "preset", "cost")]
     for title, table in tables(chosen).items():
         view = Table(title=title, title_justify="left")
         for column in narrow:

@@ -1,11 +1,12 @@
 """What takes part in training one cell, built from its configuration."""
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 import data_prep
-from lra import checkpoint, setup
+from lra import checkpoint, config, setup
 from lra.cell import Cell
 from lra.data import PackedData
 from lra.environment import commit, describe, is_main_process
@@ -44,6 +45,7 @@ class Training:
         seed_everything(cfg.seed)
         net = instantiate(cfg.model.net)
         self.parameters = sum(p.numel() for p in net.parameters())
+        self.transformer_parameters = transformer_parameters(cfg)
         self.module = Classification(net, cfg.optim, max_steps=steps, seed=cfg.seed)
 
         self.watch = LossWatch(entropy(cell.manifest.label_counts["train"]), steps, cfg.optim.lr)
@@ -116,6 +118,7 @@ class Training:
         return {
             "environment": self.environment,
             "parameters": self.parameters,
+            "transformer_parameters": self.transformer_parameters,
             "train_seconds": self.stopwatch.train_seconds,
             "last_step": self.trainer.global_step,
             "warnings": self.watch.warnings + self.about_the_data,
@@ -133,3 +136,11 @@ class Training:
             "speed": self.stopwatch.speed(self.cfg.batch_size),
             "memory": self.memory.memory(),
         }
+
+
+def transformer_parameters(cfg: DictConfig) -> int:
+    """How many the transformer of the same width, depth and length has."""
+    cfg = cfg.copy()
+    cfg.model.block = config.compose(["model=transformer"]).model.block
+    with torch.device("meta"):
+        return sum(p.numel() for p in instantiate(cfg.model.net).parameters())

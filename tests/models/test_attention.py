@@ -6,6 +6,7 @@ from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import softmax_attention
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_attends_as(SoftmaxAttention(8, n_heads=2), softmax_attention)
 

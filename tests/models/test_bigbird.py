@@ -10,6 +10,7 @@ def attention(block, random_blocks):
     return BigBirdAttention(8, n_heads=2, seq_len=40, block=block, random_blocks=random_blocks)
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("block, random_blocks", [(3, 0), (3, 1), (3, 2), (5, 1), (4, 3)])
 def test_agrees_with_the_definition(block, random_blocks):
     module = attention(block, random_blocks)
@@ -32,6 +33,7 @@ def test_heads_have_random_blocks_of_their_own():
     assert not torch.equal(module.draw[0], module.draw[1])
 
 
+@pytest.mark.proof("limit")
 @pytest.mark.parametrize("block, random_blocks", [(3, 14), (64, 0)])
 def test_all_blocks_seen_is_softmax_attention(block, random_blocks):
     assert_attends_as(attention(block, random_blocks), softmax_attention, N=40, lengths=(40, 21))

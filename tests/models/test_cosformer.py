@@ -1,8 +1,11 @@
+import pytest
+
 from models.cosformer import CosformerAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import cosformer
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     # wide heads: in narrow ones every feature of a query may be 0, and nothing is defined
     assert_attends_as(CosformerAttention(48, n_heads=2), cosformer, K=24)

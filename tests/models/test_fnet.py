@@ -1,6 +1,7 @@
 import cmath
 import math
 
+import pytest
 import torch
 
 from models.fnet import FourierMixing
@@ -18,6 +19,7 @@ def dft(x: torch.Tensor) -> torch.Tensor:
     return (matrix(N) @ x.to(torch.complex128) @ matrix(D)).real
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_mixes_as(FourierMixing(8), dft, lengths=(23, 23))
 

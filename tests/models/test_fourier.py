@@ -23,6 +23,7 @@ def by_scipy(x: torch.Tensor, keep: int) -> np.ndarray:
     return scipy.fft.idct(spectrum[:, :keep], axis=1, norm="ortho")
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("N", LENGTHS)
@@ -52,6 +53,7 @@ def test_resampling_back_is_the_adjoint(way):
             assert torch.isclose((way(x, keep) * y).sum(), (x * way(y, N)).sum(), atol=1e-10)
 
 
+@pytest.mark.proof("limit")
 def test_keeping_everything_changes_nothing():
     x = torch.randn(2, 30, 4)
     torch.testing.assert_close(spectral_filter(x, 30), x, atol=1e-5, rtol=0)
@@ -106,6 +108,7 @@ def released(**overrides):
     return compose_net(settings | overrides)
 
 
+@pytest.mark.proof("definition")
 def test_computes_what_the_released_code_computes():
     net = released().double().eval()
     for T in (61, 60):  # ceil(T * 0.2) counts CLS: 13 and 12 of 60 and 59 positions

@@ -6,6 +6,7 @@ from tests.oracles.attention import informer, softmax_attention
 
 
 # one sampled key measures nothing: its maximum is its mean
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("features", [2, 4, 9])
 def test_agrees_with_the_definition(features):
     module = ProbSparseAttention(8, n_heads=2, features=features)
@@ -17,5 +18,6 @@ def test_agrees_with_the_definition(features):
     assert_attends_as(module, oracle)
 
 
+@pytest.mark.proof("limit")
 def test_all_queries_selected_is_softmax_attention():
     assert_attends_as(ProbSparseAttention(8, n_heads=2, features=23), softmax_attention)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.kernelized import KernelizedAttention
@@ -5,6 +6,7 @@ from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import kernelized
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_attends_as(KernelizedAttention(8, n_heads=2), kernelized)
 

@@ -1,7 +1,10 @@
+import pytest
+
 from models.linear_transformer import LinearAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import linear_attention
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_attends_as(LinearAttention(8, n_heads=2), linear_attention)

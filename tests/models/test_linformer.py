@@ -10,6 +10,7 @@ def attention(share="key_value", features=5):
     return LinformerAttention(8, n_heads=2, seq_len=23, features=features, share=share)
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("share, shape", [("key_value", (1, 1)), ("heads", (2, 1))])
 def test_agrees_with_the_definition(share, shape):
     module = attention(share)
@@ -33,6 +34,7 @@ def test_each_head_may_have_its_own_projections():
         torch.testing.assert_close(ours[:, h : h + 1], theirs)
 
 
+@pytest.mark.proof("limit")
 def test_the_identity_as_projection_is_softmax_attention():
     module = attention(features=23)
     module.projection.data[0, 0] = torch.eye(23, 24)

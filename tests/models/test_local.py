@@ -5,6 +5,7 @@ from tests.models.agree import assert_attends_as
 from tests.oracles.attention import attention_to, softmax_attention
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("window", [1, 4, 7])
 def test_agrees_with_the_definition(window):
     def oracle(q, k, v):
@@ -13,6 +14,7 @@ def test_agrees_with_the_definition(window):
     assert_attends_as(LocalAttention(8, n_heads=2, window=window), oracle)
 
 
+@pytest.mark.proof("limit")
 @pytest.mark.parametrize("window", [23, 1000])
 def test_a_window_as_long_as_the_sequence_is_softmax_attention(window):
     assert_attends_as(LocalAttention(8, n_heads=2, window=window), softmax_attention)

@@ -6,6 +6,7 @@ from tests.models.agree import assert_attends_as, assert_mixes_as
 from tests.oracles.attention import attention_to, softmax_attention
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("window", [2, 6, 10])
 @pytest.mark.parametrize("tokens", [0, 1, 3])
 def test_agrees_with_the_definition(window, tokens):
@@ -16,6 +17,7 @@ def test_agrees_with_the_definition(window, tokens):
     assert_attends_as(module, oracle)
 
 
+@pytest.mark.proof("definition")
 def test_global_tokens_see_everything_through_projections_of_their_own():
     module = LongformerAttention(8, n_heads=2, window=4, global_tokens=2)
 
@@ -35,6 +37,7 @@ def test_global_tokens_see_everything_through_projections_of_their_own():
     assert_mixes_as(module, oracle)
 
 
+@pytest.mark.proof("limit")
 def test_a_window_over_the_whole_sequence_is_softmax_attention():
     module = LongformerAttention(8, n_heads=2, window=46, global_tokens=0)
     assert_attends_as(module, softmax_attention)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -6,6 +7,7 @@ from tests.models.agree import assert_mixes_as
 from tests.oracles.recurrences import lru
 
 
+@pytest.mark.proof("definition")
 def test_the_convolution_is_the_recurrence():
     torch.manual_seed(0)
     module = LRU(8, d_state=6)

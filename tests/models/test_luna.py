@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.luna import LunaAttention, LunaBlock
@@ -24,6 +25,7 @@ def blocks():
     return [LunaBlock(8, layer=i, mixer=mixer, **settings).double() for i in (0, 1)]
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     first, second = blocks()
     x, mask = sequences()
@@ -43,6 +45,7 @@ def test_agrees_with_the_definition():
     assert_same(ours * mask[..., None], torch.stack(rows), [x, *parameters])
 
 
+@pytest.mark.proof("limit")
 def test_packing_is_softmax_attention():
     torch.manual_seed(0)
     mixer = LunaAttention(4, n_heads=1).double()

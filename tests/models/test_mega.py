@@ -13,6 +13,7 @@ def mixer(attention="softmax", chunk=None):
     )
 
 
+@pytest.mark.proof("definition")
 def test_the_moving_average_is_the_recurrence():
     torch.manual_seed(0)
     module = MovingAverage(8, 3).double()
@@ -22,6 +23,7 @@ def test_the_moving_average_is_the_recurrence():
     assert_same(module(x)[0], theirs, [x, *weights])
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("attention", ["softmax", "laplace"])
 @pytest.mark.parametrize("chunk", [None, 7, 23])
 def test_agrees_with_the_definition(attention, chunk):
@@ -42,6 +44,7 @@ def test_agrees_with_the_definition(attention, chunk):
     assert_mixes_as(WithResidual(), oracle)
 
 
+@pytest.mark.proof("limit")
 def test_one_chunk_is_mega_without_chunks():
     whole, chunked = mixer(), mixer(chunk=24)
     x, mask = sequences()

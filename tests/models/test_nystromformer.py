@@ -12,6 +12,7 @@ def attention(landmarks, iterations=40, conv_kernel=None):
     )
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("landmarks", [1, 3, 6])
 def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     def oracle(q, k, v):
@@ -21,6 +22,7 @@ def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     assert_attends_as(attention(landmarks), oracle, atol=1e-6)
 
 
+@pytest.mark.proof("limit")
 def test_a_landmark_for_each_token_is_softmax_attention():
     assert_attends_as(attention(64, iterations=60), softmax_attention, atol=1e-5)
 

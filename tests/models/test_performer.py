@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.performer import PerformerAttention, orthogonal_features
@@ -5,6 +6,7 @@ from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import each_head, performer, softmax_attention
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition(monkeypatch):
     module = PerformerAttention(8, n_heads=2, features=7)
     phi = module.phi
@@ -24,6 +26,7 @@ def test_eps_changes_little():
     torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0)
 
 
+@pytest.mark.proof("limit")
 def test_more_features_come_closer_to_softmax_attention():
     q, k, v, mask = heads()
     q, k = q * 0.5, k * 0.5

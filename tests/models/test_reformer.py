@@ -23,6 +23,7 @@ def oracle(module, chunk):
     return mix
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("chunk, hashes", [(4, 1), (4, 2), (7, 3)])
 def test_agrees_with_the_definition(chunk, hashes):
     module = mixer(chunk, hashes)
@@ -30,6 +31,7 @@ def test_agrees_with_the_definition(chunk, hashes):
     assert_mixes_as(module, oracle(module, chunk), lengths=(23, 14, 8, 5))
 
 
+@pytest.mark.proof("limit")
 def test_one_chunk_is_softmax_attention_of_shared_queries_and_keys():
     module = mixer(64, 1)
 

@@ -7,6 +7,7 @@ from tests.models.agree import assert_mixes_as
 from tests.oracles.recurrences import s4d
 
 
+@pytest.mark.proof("definition")
 def test_the_convolution_is_the_recurrence():
     torch.manual_seed(0)
     module = S4D(8, d_state=6)

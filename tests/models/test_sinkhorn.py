@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from models.sinkhorn import SinkhornAttention, sinkhorn
@@ -9,6 +10,7 @@ def attention(block, **settings):
     return SinkhornAttention(8, n_heads=2, seq_len=23, block=block, **settings)
 
 
+@pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     module = attention(5)
 
@@ -28,6 +30,7 @@ def test_agrees_with_the_definition():
     assert_mixes_as(module, definition)
 
 
+@pytest.mark.proof("limit")
 def test_one_block_is_softmax_attention():
     module = attention(64).double().eval()
     q, k, v, mask = heads()

@@ -12,6 +12,7 @@ def attention(landmarks, gamma, iterations=40):
     )
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("landmarks", [2, 8])
 def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     module = attention(landmarks, gamma=0.1)
@@ -27,6 +28,7 @@ def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     assert_attends_as(module, oracle, atol=1e-7)
 
 
+@pytest.mark.proof("limit")
 def test_every_token_a_landmark_is_kernelized_attention():
     module = attention(46, gamma=1e-9, iterations=100)
     assert_attends_as(module, kernelized, atol=1e-4, lengths=(9, 5, 1))

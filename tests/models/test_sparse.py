@@ -9,6 +9,7 @@ def attention(block, summary):
     return SparseAttention(8, n_heads=2, seq_len=23, block=block, summary=summary)
 
 
+@pytest.mark.proof("definition")
 @pytest.mark.parametrize("block, summary", [(5, 1), (5, 2), (6, 6), (None, 2)])
 def test_agrees_with_the_definition(block, summary):
     size = block or 5  # the square root of 23, rounded
@@ -21,6 +22,7 @@ def test_agrees_with_the_definition(block, summary):
     assert_attends_as(attention(block, summary), oracle)
 
 
+@pytest.mark.proof("limit")
 @pytest.mark.parametrize("block, summary", [(23, 3), (5, 5)])
 def test_one_block_or_all_positions_in_the_summary_is_softmax_attention(block, summary):
     assert_attends_as(attention(block, summary), softmax_attention)

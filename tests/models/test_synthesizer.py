@@ -27,6 +27,7 @@ def oracle(module, scores):
     return mix
 
 
+@pytest.mark.proof("definition")
 def test_dense_scores_come_from_each_token_alone():
     module = mixer("dense")
 
@@ -37,11 +38,13 @@ def test_dense_scores_come_from_each_token_alone():
     assert_mixes_as(module, oracle(module, scores))
 
 
+@pytest.mark.proof("definition")
 def test_random_scores_are_the_parameters():
     module = mixer("random")
     assert_mixes_as(module, oracle(module, lambda h, i, j, x: module.random[h, i, j]))
 
 
+@pytest.mark.proof("definition")
 def test_factorised_scores_are_of_low_rank():
     module = mixer("factorised")
     assert module.queries.shape == (2, 24, 3)

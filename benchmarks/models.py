@@ -1,0 +1,229 @@
+"""python -m benchmarks.models [models=all] [rounds=5]
+
+Each model beside the transformer on scaled_dot_product_attention, and beside a public
+implementation of the same method where one is installed (pip install -r requirements-oracles.txt):
+forward and backward, batch 4, alternating in one process, median. Blocks against the transformer's
+block, mixers against public attention layers. Peak memory in a process of its own. Writes
+results/speed.md.
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from benchmarks.scaling import build, measure_apart
+from lra.check import models
+from lra.environment import cores
+from lra.files import replacing
+
+BATCH, LENGTHS, WIDTHS = 4, [1024, 2048, 4096], [64, 256]
+
+
+def local(d, n):
+    from local_attention import LocalAttention
+    from torch import nn
+
+    class Layer(nn.Module):  # the package's LocalMHA is causal and rotary; this is its attention
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+            self.attend = LocalAttention(
+                128,
+                causal=False,
+                look_backward=0,
+                look_forward=0,
+                dim=d // 2,
+                use_rotary_pos_emb=False,
+            )
+
+        def forward(self, x):
+            q, k, v = self.qkv(x).view(*x.shape[:2], 3, 2, d // 2).permute(2, 0, 3, 1, 4)
+            return self.out(self.attend(q, k, v).transpose(1, 2).flatten(2))
+
+    return Layer()
+
+
+def performer(d, n):
+    from performer_pytorch import SelfAttention
+
+    return SelfAttention(d, heads=2, dim_head=d // 2, nb_features=128, causal=False)
+
+
+def nystromformer(d, n):
+    from nystrom_attention import NystromAttention
+
+    return NystromAttention(d, heads=2, dim_head=d // 2, num_landmarks=128, residual_conv_kernel=35)
+
+
+def linformer(d, n):
+    from linformer import LinformerSelfAttention
+
+    return LinformerSelfAttention(
+        d, n, k=256, heads=2, dim_head=d // 2, one_kv_head=False, share_kv=True
+    )
+
+
+def sinkhorn(d, n):
+    from sinkhorn_transformer.sinkhorn_transformer import SinkhornSelfAttention
+
+    return SinkhornSelfAttention(
+        d, bucket_size=64, max_seq_len=n, heads=2, dim_head=d // 2, causal=False
+    )
+
+
+def reformer(d, n):
+    from reformer_pytorch import LSHSelfAttention
+
+    return LSHSelfAttention(d, heads=2, bucket_size=64, n_hashes=2, causal=False)
+
+
+def longformer(d, n):
+    from transformers import LongformerConfig
+    from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+    config = LongformerConfig(
+        hidden_size=d, num_attention_heads=2, attention_window=[128], attention_probs_dropout_prob=0
+    )
+    layer = LongformerSelfAttention(config, 0)
+    mask = torch.zeros(BATCH, n)
+    is_global = torch.zeros(BATCH, n, dtype=torch.bool)
+    is_global[:, 0] = True
+
+    def forward(x):
+        return layer(
+            x,
+            attention_mask=mask.masked_fill(is_global, 10000.0),
+            is_index_masked=mask < 0,
+            is_index_global_attn=is_global,
+            is_global_attn=True,
+        )[0]
+
+    return forward
+
+
+def bigbird(d, n):
+    from transformers import BigBirdConfig
+    from transformers.models.big_bird.modeling_big_bird import (
+        BigBirdBlockSparseAttention,
+        BigBirdModel,
+    )
+
+    config = BigBirdConfig(
+        hidden_size=d,
+        num_attention_heads=2,
+        block_size=64,
+        num_random_blocks=3,
+        max_position_embeddings=max(n, 4096),
+        attention_probs_dropout_prob=0,
+    )
+    layer = BigBirdBlockSparseAttention(config, seed=0)
+    masks = BigBirdModel.create_masks_for_block_sparse_attn(torch.ones(BATCH, n), 64)
+    blocked, band, start, end = masks
+
+    def forward(x):
+        return layer(
+            x,
+            band_mask=band,
+            from_mask=start,
+            to_mask=end,
+            from_blocked_mask=blocked,
+            to_blocked_mask=blocked,
+        )[0]
+
+    return forward
+
+
+def fnet(d, n):
+    from transformers import FNetConfig
+    from transformers.models.fnet.modeling_fnet import FNetBasicFourierTransform
+
+    layer = FNetBasicFourierTransform(
+        FNetConfig(hidden_size=d, use_tpu_fourier_optimizations=False)
+    )
+    return lambda x: layer(x)[0]
+
+
+PUBLIC = {
+    "bigbird": ("transformers", bigbird),
+    "fnet": ("transformers", fnet),
+    "linformer": ("linformer", linformer),
+    "local": ("local-attention", local),
+    "longformer": ("transformers", longformer),
+    "nystromformer": ("nystrom-attention", nystromformer),
+    "performer": ("performer-pytorch", performer),
+    "reformer": ("reformer-pytorch", reformer),
+    "sinkhorn": ("sinkhorn-transformer", sinkhorn),
+}
+
+
+def alternate(ways: list, x, rounds: int) -> list[float]:
+    """Median seconds of each way, forward and backward."""
+    seconds = [[] for _ in ways]
+    for _ in range(rounds + 1):
+        for way, times in zip(ways, seconds, strict=True):
+            start = time.perf_counter()
+            way(x).sum().backward()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times[1:]) for times in seconds]
+
+
+def compare(model: str, d: int, n: int, rounds: int) -> list[str]:
+    """ms, transformer / model, public / model."""
+    x = torch.randn(BATCH, n, d, requires_grad=True)
+    mask = torch.ones(BATCH, n, dtype=torch.bool)
+    block, transformer = build(model, n, d), build("transformer", n, d)
+    theirs, ours = alternate(
+        [lambda x: transformer(x, mask)[0], lambda x: block(x, mask)[0]], x, rounds
+    )
+    line = [f"{1000 * ours:.0f}", f"{theirs / ours:.2f}"]
+    if model in PUBLIC:
+        try:
+            public = PUBLIC[model][1](d, n)
+        except ImportError:
+            return [*line, "not installed"]
+        public_seconds, ours = alternate([public, lambda x: block.mixer(x, mask)], x, rounds)
+        return [*line, f"{public_seconds / ours:.2f}"]
+    return [*line, "-"]
+
+
+HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")  # of the public packages
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    chosen = models() if given.get("models", "all") == "all" else given["models"].split(",")
+    rounds = int(given.get("rounds", 5))
+    torch.set_num_threads(cores())
+    print(" | ".join(HEADER))
+    lines = []
+    for model in chosen:
+        for d in WIDTHS:
+            for n in LENGTHS:
+                memory = measure_apart(model, n, d, BATCH, 1)["bytes"]
+                line = [
+                    model,
+                    str(d),
+                    f"{n:,}",
+                    *compare(model, d, n, rounds),
+                    f"{memory / 1e6:.0f}",
+                ]
+                print(" | ".join(line), flush=True)
+                lines.append("| " + " | ".join(line) + " |\n")
+    if chosen == models():
+        text = "<!-- written by python -m benchmarks.models; do not edit -->\n\n# Speed\n\n"
+        text += f"Forward and backward, batch {BATCH}, {cores()} threads, alternating, median of "
+        text += f"{rounds}. x transformer and x public: how many times faster than these.\n\n"
+        text += "| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER) + "\n" + "".join(lines)
+        text += "\n" + "".join(f"- {m}: {p}\n" for m, (p, _) in PUBLIC.items())
+        with replacing(Path("results/speed.md")) as temporary:
+            temporary.write_text(text)
+        print("written: results/speed.md")
+
+
+if __name__ == "__main__":
+    main()

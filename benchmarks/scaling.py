@@ -1,0 +1,97 @@
+"""python -m benchmarks.scaling [models=all] [lengths=512,1024,2048,4096,8192]
+
+How time and peak memory of one block grow with the length, beside what the method claims. Forward
+and backward, batch 2, the sizes of `matched`; each (model, length) in a process of its own. The
+exponent is the slope of log(time) over log(N) between the last three lengths, where the part that
+grows fastest counts most. Writes results/scaling.md.
+"""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+
+from lra import config
+from lra.check import models
+from lra.environment import cores
+from lra.files import replacing
+from lra.measure import PeakMemory
+
+LENGTHS = [512, 1024, 2048, 4096, 8192]
+BATCH, ROUNDS = 2, 5
+
+
+def build(model: str, N: int, d_model: int = 64):
+    """The first block of `model`, without dropout."""
+    sizes = [f"model.seq_len={N}", f"model.d_model={d_model}", f"model.d_ff={2 * d_model}"]
+    cfg = config.compose([f"model={model}", "model.dropout=0", *sizes])
+    torch.manual_seed(0)
+    return instantiate(cfg.model.block)(d_model, layer=0)
+
+
+def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: int = ROUNDS):
+    """Median seconds, and peak bytes above the level before the first pass."""
+    torch.set_num_threads(cores())
+    block = build(model, N, d_model)
+    x, mask = torch.randn(batch, N, d_model), torch.ones(batch, N, dtype=torch.bool)
+    memory, seconds = PeakMemory("cpu"), []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        block(x, mask)[0].sum().backward()
+        seconds.append(time.perf_counter() - start)
+    memory.stop()
+    return {"seconds": statistics.median(seconds[1:]), "bytes": memory.memory().peak_bytes}
+
+
+def measure_apart(*arguments) -> dict:
+    """measure(...) in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.scaling", "--one", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def exponent(lengths: list[int], values: list[float]) -> float:
+    """Least-squares slope in logarithms."""
+    x, y = [math.log(n) for n in lengths], [math.log(v) for v in values]
+    mean_x, mean_y = statistics.mean(x), statistics.mean(y)
+    products = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return products / sum((a - mean_x) ** 2 for a in x)
+
+
+def main() -> None:
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    chosen = models() if given.get("models", "all") == "all" else given["models"].split(",")
+    lengths = [int(n) for n in given["lengths"].split(",")] if "lengths" in given else LENGTHS
+    header = ["model", "claimed", "time grows as", "memory grows as"]
+    header += [f"ms at {n:,}" for n in lengths] + [f"MB at {lengths[-1]:,}"]
+    text = (
+        "<!-- written by python -m benchmarks.scaling; do not edit -->\n\n# Growth with length\n\n"
+    )
+    text += f"One block, forward and backward, batch {BATCH}, d_model 64, {cores()} threads.\n\n"
+    text += "| " + " | ".join(header) + " |\n|" + "---|" * len(header) + "\n"
+    for model in chosen:
+        found = [measure_apart(model, n) for n in lengths]
+        time_, memory = (
+            exponent(lengths[-3:], [f[key] for f in found[-3:]]) for key in ("seconds", "bytes")
+        )
+        line = [model, config.cost(model), f"N^{time_:.2f}", f"N^{memory:.2f}"]
+        line += [f"{1000 * f['seconds']:.1f}" for f in found] + [f"{found[-1]['bytes'] / 1e6:.0f}"]
+        print(" | ".join(line), flush=True)
+        text += "| " + " | ".join(line) + " |\n"
+    if chosen == models():
+        with replacing(Path("results/scaling.md")) as temporary:
+            temporary.write_text(text)
+        print("written: results/scaling.md")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:]))))
+    else:
+        main()

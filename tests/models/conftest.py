@@ -1,0 +1,13 @@
+"""Tells the certificate (lra/check.py) how closely a test's comparisons agreed."""
+
+import pytest
+
+from tests.models import agree
+
+
+@pytest.fixture(autouse=True)
+def largest_difference(record_property):
+    agree.DIFFERENCES.clear()
+    yield
+    if agree.DIFFERENCES:
+        record_property("difference", max(agree.DIFFERENCES))
