@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 import data_prep
 from lra import config, rows
 from lra.data import PackedData
-from tests import originals
+from tests import conftest, originals
 from tests.conftest import ROOT
 
 TASKS = sorted(originals.SETTINGS)
@@ -58,6 +58,25 @@ def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
     (row,) = rows.read_all(tmp_path / "smoke")
     assert row.status == "done" and row.task == task and row.variant in result.stderr
     assert row.test.n == (2 if short else min(8, originals.TEST)) and row.baselines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"pathx"}))
+def test_every_model_trains_on_every_task_in_one_sweep(root, tmp_path, task):
+    result = run(root, tmp_path, task, "-m", "model=glob(*,exclude=base)")
+    assert result.returncode == 0, result.stderr
+    found = rows.read_all(tmp_path / "smoke")
+    assert {row.model for row in found} == set(conftest.MODELS)
+    assert {row.status for row in found} == {"done"}
+    assert all(row.cost and row.transformer_parameters for row in found)
+
+
+@pytest.mark.parametrize("name", ["performer", "nystromformer"])
+def test_the_filter_shortens_what_another_mixer_sees(root, tmp_path, name):
+    result = run(root, tmp_path, "image", f"model={name}", "filter=fourier")
+    assert result.returncode == 0, result.stderr
+    (row,) = rows.read_all(tmp_path / "smoke")
+    assert row.model == f"fourier+{name}" and row.config["model"]["filter"] == "fourier"
 
 
 @pytest.mark.parametrize("task", ["image", "pathfinder"])
