@@ -22,8 +22,5 @@ class CosformerAttention(MultiHeadAttention):
         position = torch.arange(1, q.shape[2] + 1, device=q.device, dtype=dtype)
         angle = math.pi / 2 * position / mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)
         cos, sin = (x[:, None, :, None].to(q.dtype) for x in (angle.cos(), angle.sin()))
-        k = k.relu() * mask[:, None, :, None].to(k.dtype)
-        q = q.relu()
-        return linear_attention(
-            torch.cat([q * cos, q * sin], dim=-1), torch.cat([k * cos, k * sin], dim=-1), v
-        )
+        q, k = (torch.cat([x.relu() * cos, x.relu() * sin], dim=-1) for x in (q, k))
+        return linear_attention(q, k, v, mask)

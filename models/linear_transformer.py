@@ -15,12 +15,23 @@ from models.attention import MultiHeadAttention
 
 class LinearAttention(MultiHeadAttention):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        phi_k = (F.elu(k) + 1) * mask[:, None, :, None].to(k.dtype)
-        return linear_attention(F.elu(q) + 1, phi_k, v)
+        return linear_attention(F.elu(q) + 1, F.elu(k) + 1, v, mask)
 
 
-def linear_attention(phi_q: Tensor, phi_k: Tensor, v: Tensor, eps: float = 1e-6) -> Tensor:
-    """phi_q, phi_k (B, H, N, M) not negative, 0 at masked keys, v (B, H, N, K) -> (B, H, N, K)."""
-    context = phi_k.transpose(-1, -2) @ v  # (B, H, M, K)
-    total = phi_q @ phi_k.sum(dim=-2)[..., None]  # (B, H, N, 1)
-    return phi_q @ context / total.clamp(min=eps)
+def linear_attention(
+    phi_q: Tensor, phi_k: Tensor, v: Tensor, mask: Tensor, *, add: float = 0.0, eps: float = 1e-6
+) -> Tensor:
+    """phi_q, phi_k (B, H, N, M) not negative, v (B, H, N, K), mask (B, N) -> (B, H, N, K).
+
+    `add` is a number that belongs to every feature; it is cheaper to add to the sums over them. eps
+    is the least that a row of weights may sum to.
+    """
+    # a column of ones beside v makes the denominator part of the same products
+    v = F.pad(v, (0, 1), value=1.0) * mask[:, None, :, None].to(v.dtype)
+    context = phi_k.transpose(-1, -2) @ v  # (B, H, M, K + 1)
+    if add:
+        context = context + add * v.sum(-2, keepdim=True)
+    o = phi_q @ context
+    if add:
+        o = o + add * context.sum(-2, keepdim=True)
+    return o[..., :-1] / o[..., -1:].clamp(min=eps)

@@ -41,4 +41,11 @@ class LinformerAttention(MultiHeadAttention):
         N = q.shape[2]
         e, f = self.projection[0, :, :, :N], self.projection[-1, :, :, :N]  # (1 or H, features, N)
         real = mask[:, None, :, None].to(k.dtype)
-        return F.scaled_dot_product_attention(q, e @ (k * real), f @ (v * real))
+        return F.scaled_dot_product_attention(q, shorten(k * real, e), shorten(v * real, f))
+
+
+def shorten(x: Tensor, projection: Tensor) -> Tensor:
+    """x (B, H, N, K), projection (1 or H, M, N) -> (B, H, M, K)."""
+    if projection.shape[0] == 1:  # one large product instead of one for each head
+        return F.linear(x.transpose(-1, -2), projection[0]).transpose(-1, -2)
+    return projection @ x

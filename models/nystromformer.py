@@ -16,6 +16,7 @@ Differences from the authors' code:
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import MultiHeadAttention
@@ -48,17 +49,18 @@ class NystromAttention(MultiHeadAttention):
             )
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        q, k = q * q.shape[-1] ** -0.25, k * k.shape[-1] ** -0.25
         means, used = segment_means(mask, min(self.landmarks, mask.shape[1]), q.dtype)
         used = used[:, None, None]  # (B, 1, 1, m)
         q_landmarks, k_landmarks = means[:, None] @ q, means[:, None] @ k  # (B, H, m, K)
-        from_tokens = masked_softmax(q @ k_landmarks.transpose(-1, -2), used)
-        between = masked_softmax(q_landmarks @ k_landmarks.transpose(-1, -2), used)
-        to_tokens = masked_softmax(q_landmarks @ k.transpose(-1, -2), mask[:, None, None])
+        scores = q_landmarks @ k_landmarks.transpose(-1, -2) * q.shape[-1] ** -0.5
+        between = scores.masked_fill(~used, -torch.inf).softmax(dim=-1)
         # a landmark that is left out is its own inverse, apart from the others
         identity = torch.eye(used.shape[-1], dtype=q.dtype, device=q.device)
         between = torch.where(used & used.transpose(-1, -2), between, identity)
-        o = from_tokens @ (pseudo_inverse(between, self.iterations) @ (to_tokens @ v))
+        # the outer two softmaxes are attentions themselves: from tokens to landmarks and back
+        context = F.scaled_dot_product_attention(q_landmarks, k, v, attn_mask=mask[:, None, None])
+        context = pseudo_inverse(between, self.iterations) @ context
+        o = F.scaled_dot_product_attention(q, k_landmarks, context, attn_mask=used)
         if self.conv is not None:
             o = o + self.conv(v * mask[:, None, :, None].to(v.dtype))
         return o
@@ -72,11 +74,6 @@ def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Ten
     member = (segment[:, None] == torch.arange(m, device=mask.device)[:, None]) & mask[:, None]
     count = member.sum(2, keepdim=True)
     return member.to(dtype) / count.clamp(min=1), count[..., 0] > 0
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Over the last axis; mask is broadcast to it and has a True in every row."""
-    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
 
 def pseudo_inverse(a: Tensor, iterations: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 exp(q . k) = E_w[exp(w . q - |q|^2 / 2) exp(w . k - |k|^2 / 2)], w ~ N(0, I), so that attention
 becomes linear with `features` = M positive random features:
-    phi(x)_m = M^(-1/2) (exp(w_m . x - |x|^2 / 2 - c) + eps),   x = q or k over K^(1/4)
+    phi(x)_m = exp(w_m . x - |x|^2 / 2 - c) + eps,   x = q or k over K^(1/4)
 where the w_m are orthogonal in groups of K and c is a maximum that keeps exp in range: for a query
 over its own features, for keys over the features of all real keys of its head. Both cancel but for
 eps. The more features, the closer to softmax attention.
@@ -28,6 +28,8 @@ def orthogonal_features(M: int, K: int) -> Tensor:
 
 
 class PerformerAttention(MultiHeadAttention):
+    eps = 1e-4
+
     def __init__(self, d_model: int, *, n_heads: int, features: int, d_qkv: int | None = None):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
         self.register_buffer(
@@ -35,18 +37,14 @@ class PerformerAttention(MultiHeadAttention):
         )
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        w = self.features.T.to(q.dtype) * q.shape[-1] ** -0.25
+        # a query's own |q|^2 / 2 stands in its c too, and cancels
+        q, k, half_norms = q @ w, k @ w, k.square().sum(-1, keepdim=True) / (2 * k.shape[-1] ** 0.5)
+        phi_q = (q - q.detach().amax(dim=-1, keepdim=True)).exp()
         real = mask[:, None, :, None]
-        phi_q = self.exponents(q)
-        phi_q = self.phi(phi_q, phi_q.amax(dim=-1, keepdim=True))
-        phi_k = self.exponents(k).masked_fill(~real, -torch.inf)
-        phi_k = self.phi(phi_k, phi_k.amax(dim=(-2, -1), keepdim=True)) * real.to(k.dtype)
-        return linear_attention(phi_q, phi_k, v)
-
-    def exponents(self, x: Tensor) -> Tensor:
-        """(B, H, N, K) -> (B, H, N, M)."""
-        x = x * x.shape[-1] ** -0.25
-        return x @ self.features.T.to(x.dtype) - x.square().sum(-1, keepdim=True) / 2
-
-    def phi(self, exponents: Tensor, largest: Tensor, eps: float = 1e-4) -> Tensor:
-        features = (exponents - largest.detach()).exp() + eps
-        return features * self.features.shape[0] ** -0.5
+        row = (k.detach().amax(dim=-1, keepdim=True) - half_norms.detach()).masked_fill(
+            ~real, -torch.inf
+        )
+        shift = half_norms + row.amax(dim=-2, keepdim=True)
+        phi_k = (k - shift.masked_fill(~real, torch.inf)).exp()  # 0 at padding
+        return linear_attention(phi_q, phi_k, v, mask, add=self.eps)

@@ -79,16 +79,21 @@ class LSHAttention(nn.Module):
         itself = position[..., None] == with_before(position)[..., None, :]
         allowed = torch.cat([real_before, real], dim=-1)[..., None, :]
         scores = scores.masked_fill(itself, -1e5).masked_fill(~allowed, -1e9)
-        weight = scores.logsumexp(dim=-1, keepdim=True)
-        o = (scores - weight).exp() @ with_before(v)
-        back = order.argsort(dim=-1)  # the inverse permutation
-        o, weight = (x.flatten(3, 4)[:, :, :, :N] for x in (o, weight))
-        return (
-            o.take_along_dim(back[..., None], dim=3),
-            weight.take_along_dim(back[..., None], dim=3)[..., 0],
-        )
+        largest = scores.detach().amax(dim=-1, keepdim=True)
+        weights = (scores - largest).exp()
+        total = weights.sum(dim=-1, keepdim=True)
+        o = torch.cat([weights @ with_before(v) / total, largest + total.log()], dim=-1)
+        o = take_rows(o.flatten(3, 4)[:, :, :, :N], order.argsort(dim=-1))  # back in their places
+        return o[..., :-1], o[..., -1]
 
 
 def take(x: Tensor, order: Tensor) -> Tensor:
     """x (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
-    return x[:, :, None].take_along_dim(order[..., None], dim=3)
+    return take_rows(x[:, :, None], order)
+
+
+def take_rows(x: Tensor, order: Tensor) -> Tensor:
+    """x (B, H, R or 1, N, K), order (B, H, R, N) -> (B, H, R, N, K): whole rows at once."""
+    B, H, R, N, K = x.shape
+    start = torch.arange(B * H * R, device=x.device).view(B, H, R, 1) * N
+    return x.reshape(-1, K).index_select(0, (order + start).flatten()).view(*order.shape, K)
