@@ -1,4 +1,4 @@
-"""python -m benchmarks.models [models=all] [rounds=5]
+"""python -m benchmarks.models [models=all] [rounds=5] [lengths=1024,2048,4096] [widths=64,256]
 
 Each model beside the transformer on scaled_dot_product_attention, and beside a public
 implementation of the same method where one is installed (pip install -r requirements-oracles.txt):
@@ -198,12 +198,16 @@ def main() -> None:
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     chosen = models() if given.get("models", "all") == "all" else given["models"].split(",")
     rounds = int(given.get("rounds", 5))
+    lengths, widths = (
+        [int(n) for n in given[key].split(",")] if key in given else default
+        for key, default in (("lengths", LENGTHS), ("widths", WIDTHS))
+    )
     torch.set_num_threads(cores())
     print(" | ".join(HEADER))
     lines = []
     for model in chosen:
-        for d in WIDTHS:
-            for n in LENGTHS:
+        for d in widths:
+            for n in lengths:
                 memory = measure_apart(model, n, d, BATCH, 1)["bytes"]
                 line = [
                     model,

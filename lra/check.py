@@ -126,6 +126,8 @@ def certify(chosen: list[str]) -> Certificate:
     certificate = Certificate(chosen)
     tests = str(ROOT / "tests/models")
     options = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+    # hydra, a pytest plugin too, is imported already
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     code = pytest.main([*options, tests], plugins=[certificate])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise UserError("pytest did not finish: see above.")

@@ -17,7 +17,10 @@ class FourierMixing(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x * mask[..., None].to(x.dtype)
-        half = x.dtype in (torch.float16, torch.bfloat16)  # torch has no FFT for these on CPU
-        y = torch.fft.fft2(x.float() if half else x, norm="ortho").real
-        return y.to(x.dtype)
+        N, D = x.shape[1:]
+        dtype = torch.promote_types(x.dtype, torch.float32)  # torch has no FFT in half on CPU
+        x, result = x.to(dtype) * (mask[..., None].to(dtype) * (N * D) ** -0.5), x.dtype
+        # x is real: columns above D / 2 mirror those below, with the rows backwards
+        y = torch.fft.rfft2(x).real  # (B, N, D // 2 + 1)
+        mirrored = y[..., 1 : (D + 1) // 2].flip(1, 2).roll(1, dims=1)
+        return torch.cat([y, mirrored], dim=-1).to(result)

@@ -41,6 +41,12 @@ def smoke_form(command: str) -> str:
     if "data_prep all" in command:
         tiny = [o.replace("task.", f"{task}.", 1) for task, os in TASKS.items() for o in os]
         return f"{command.replace('2000', '20')} {' '.join(tiny)}"
+    if "lra.check" in command:
+        return f"PYTEST_ADDOPTS='-k saved' {command}"
+    if "benchmarks." in command:
+        return f"{command} lengths=32,64,128" + (
+            " widths=8" if "benchmarks.models" in command else ""
+        )
     if "data_prep doctor" in command:
         return command
     if "data_prep" in command:

@@ -22,6 +22,7 @@ def dft(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_mixes_as(FourierMixing(8), dft, lengths=(23, 23))
+    assert_mixes_as(FourierMixing(5), dft, lengths=(8, 8), N=8, D=5)
 
 
 def test_padding_is_zeroed_first():
