@@ -231,12 +231,13 @@ def test_nystromformer_of_nystrom_attention(model, batch, n_heads, iterations):
 
 
 @public("fnet")
-def test_fnet(model):
-    config = transformers("fnet").FNetConfig(hidden_size=8, use_tpu_fourier_optimizations=False)
+@pytest.mark.parametrize("N, D", [(23, 8), (24, 7)])
+def test_fnet(model, N, D):
+    config = transformers("fnet").FNetConfig(hidden_size=D, use_tpu_fourier_optimizations=False)
     theirs = transformers("fnet.modeling_fnet").FNetBasicFourierTransform(config)
-    x, mask = sequences(lengths=(23, 23))
+    x, mask = sequences(lengths=(N, N), N=N, D=D)
     # Theirs is not scaled, ours is orthonormal.
-    assert_same(FourierMixing(8)(x, mask) * math.sqrt(23 * 8), theirs(x)[0], [x])
+    assert_same(FourierMixing(D)(x, mask) * math.sqrt(N * D), theirs(x)[0], [x])
 
 
 def reformer(hashes):
@@ -335,7 +336,7 @@ def test_performer_with_eps(model, monkeypatch):
     q, k, v = 3 * F.normalize(inputs[0], dim=-1), 3 * F.normalize(inputs[1], dim=-1), inputs[2]
     # Theirs subtracts the largest w.x and not the largest w.x - |x|^2 / 2, so that its eps weighs
     # exp(|x|^2 / 2) as much as ours; with all of one length that is one factor.
-    eps = ours.eps * math.exp(-(3**2) / 4**0.5 / 2)
+    eps = 1e-4 * math.exp(-(3**2) / 4**0.5 / 2)
     monkeypatch.setattr(code, "softmax_kernel", partial(code.softmax_kernel, eps=eps))
     assert_same(ours.attend(q, k, v, mask), theirs(q, k, v), inputs)
 
@@ -497,7 +498,7 @@ def test_lru(model, float64):
 @public("mega")
 @pytest.mark.parametrize("attention", ["softmax", "laplace"])
 @pytest.mark.parametrize("chunk", [None, 8])
-def test_mega(model, attention, chunk):
+def test_mega(model, attention, chunk, monkeypatch):
     N = 24
     config = transformers("deprecated.mega").MegaConfig(
         hidden_size=8,
@@ -538,8 +539,11 @@ def test_mega(model, attention, chunk):
     copy(average.beta.view(16, 3, 1), ema.ema_expansion_matrix)
     copy(average.gamma.view(16, 3), ema.kernel_projection_matrix)
     copy(average.omega, ema.residual_weight)
+    # Theirs has these constants to six digits.
+    laplace = package("transformers.activations").LaplaceActivation.forward
+    monkeypatch.setattr(laplace, "__defaults__", (0.5**0.5, (0.25 / math.pi) ** 0.5))
     x, mask = sequences(lengths=(24, 19, 9), N=N)
     y = theirs(x.transpose(0, 1), padding_mask=mask.long())[0].transpose(0, 1)
-    # Their moving average is always float32, and their laplace has six digits of its constants.
+    # Their moving average is always float32.
     ours = ours(F.layer_norm(x, (8,)), mask, residual=x)
     assert_same(at(mask, ours), at(mask, y), [x], atol=1e-5)
