@@ -69,7 +69,8 @@ class Certificate:
         self.files = {f"test_{mechanism(model)}": model for model in chosen}
         self.chosen = chosen
         self.proves: dict[str, tuple[str, str]] = {}  # test -> (model, proof)
-        self.outcomes = defaultdict(list)  # (model, proof) -> (outcome, reason, difference)
+        self.outcomes = defaultdict(list)  # (model, proof) -> (outcome, reason)
+        self.differences = defaultdict(list)  # (model, proof) -> of the comparisons
 
     def pytest_collection_modifyitems(self, config, items) -> None:
         kept = []
@@ -84,6 +85,9 @@ class Certificate:
         items[:] = kept
 
     def pytest_runtest_logreport(self, report) -> None:
+        proves = self.proves[report.nodeid]
+        if report.when == "teardown":  # when the properties are complete
+            self.differences[proves] += dict(report.user_properties).values()
         if report.when != "call" and report.outcome == "passed":
             return
         reason = ""
@@ -91,22 +95,21 @@ class Certificate:
             reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         elif report.outcome == "failed":
             reason = str(report.longrepr).strip().splitlines()[-1]
-        difference = dict(report.user_properties).get("difference")
-        self.outcomes[self.proves[report.nodeid]].append((report.outcome, reason, difference))
+        self.outcomes[proves].append((report.outcome, reason))
 
     def cell(self, model: str, proof: str) -> tuple[str, str]:
         """What the table says, and the reason where it is not a plain yes."""
         outcomes = self.outcomes.get((model, proof), [])
-        failed = [reason for outcome, reason, _ in outcomes if outcome == "failed"]
+        failed = [reason for outcome, reason in outcomes if outcome == "failed"]
         if failed:
             return "FAILS", failed[0]
-        skipped = sorted({reason for outcome, reason, _ in outcomes if outcome == "skipped"})
-        if not any(outcome == "passed" for outcome, _, _ in outcomes):
+        skipped = sorted({reason for outcome, reason in outcomes if outcome == "skipped"})
+        if not any(outcome == "passed" for outcome, _ in outcomes):
             reasons = skipped or [
                 {"limit": NO_LIMIT, "public": no_public()}.get(proof, {}).get(model)
             ]
             return "-", reasons[0] or "no test proves it"
-        differences = [d for _, _, d in outcomes if d is not None]
+        differences = self.differences[model, proof]
         said = f"yes, {max(differences):.0e}" if differences else "yes"
         return (said + " *", skipped[0]) if skipped else (said, "")
 

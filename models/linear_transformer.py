@@ -3,8 +3,8 @@ al., arXiv 2006.16236).
 
     o_i = phi(q_i)^T sum_j phi(k_j) v_j^T / phi(q_i)^T sum_j phi(k_j),   phi(x) = elu(x) + 1
 
-Nothing is approximated: it is attention with another similarity than exp(q . k). No differences
-from the authors' code but the mask.
+Nothing is approximated: it is attention with another similarity than exp(q . k). Differences from
+the authors' code: the mask, and a denominator of 1e-6 or more where they add 1e-6 to it.
 """
 
 import torch.nn.functional as F

@@ -3,12 +3,13 @@
 exp(q . k) = E_w[exp(w . q - |q|^2 / 2) exp(w . k - |k|^2 / 2)], w ~ N(0, I), so that attention
 becomes linear with `features` = M positive random features:
     phi(x)_m = exp(w_m . x - |x|^2 / 2 - c) + eps,   x = q or k over K^(1/4)
-where the w_m are orthogonal in groups of K and c is a maximum that keeps exp in range: for a query
-over its own features, for keys over the features of all real keys of its head. Both cancel but for
-eps. The more features, the closer to softmax attention.
+where the w_m are orthogonal in groups of K and c keeps exp in range: the largest exponent, for a
+query of its own features, for keys of the features of all real keys of its head. Both cancel but
+for eps. The more features, the closer to softmax attention.
 
 Differences from the authors' code: the features are drawn once, at the start, and saved with the
-weights (they redraw them while training); masked keys leave the denominator too.
+weights (they redraw them while training); masked keys leave the denominator too; their c is the
+largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
 """
 
 import torch

@@ -105,8 +105,6 @@ class TestEveryModel:
 
     @pytest.mark.proof("compiles")
     def test_compiles_without_graph_breaks(self, model, pooling):
-        if pooling == "cls" and model != "transformer":
-            pytest.skip("the CLS token is the trunk's: compiled with the transformer's")
         module = net(model, pooling).eval()
         compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
         expected = module(ids(), LENGTHS)
