@@ -3,10 +3,13 @@
 `prepare(task, data)` is the one entry for code; `python -m data_prep <task>` the one for people.
 """
 
+import shutil
+import sys
 from importlib import import_module
 from pathlib import Path
 
 from data_prep.pack import Manifest, read_manifest
+from lra.errors import UserError
 from lra.files import locked
 
 
@@ -28,6 +31,20 @@ def prepare(task, data) -> Manifest:
         with locked(path.parent / f".{path.name}.lock"):
             manifest = read_manifest(path)
             if manifest is None:
+                for leftover in path.glob("*/.*.npy-*"):  # of one that was killed
+                    leftover.unlink()
                 manifest = import_module(f"data_prep.{task.name}").make(task, data, path)
+    elif data.archive is not None and manifest.generator is None:
+        if not Path(data.archive).exists():
+            raise UserError(f"data.archive={data.archive} does not exist.")
+        print(f"data.archive is not read again: {path} is there.", file=sys.stderr)
+    if unfinished(path).exists():  # a kill came between the manifest and the clearing up
+        with locked(path.parent / f".{path.name}.lock"):
+            shutil.rmtree(unfinished(path), ignore_errors=True)
     manifest.must_be(task, data, path)
     return manifest
+
+
+def unfinished(path: Path) -> Path:
+    """Where a task keeps what it needs until its data at `path` are packed."""
+    return path.parent / f".{path.name}-unfinished"

@@ -37,7 +37,7 @@ def main() -> None:
 
 def composed(overrides: list[str]):
     cfg = config.compose(overrides)
-    config.check_variant(cfg)
+    config.check_data(cfg)
     return cfg
 
 

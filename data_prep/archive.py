@@ -23,6 +23,7 @@ DAMAGE = (
     *(EOFError, OSError, RuntimeError),
 )
 ARCHIVE_NAMES = re.compile(r"\.(tar|gz|tgz|bz2|xz|txz|zip)$")
+OTHER_NAMES = re.compile(r"\.(png|txt|npy|tsv|html|md)$")  # not opened to see whether it is one
 
 
 def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
@@ -50,8 +51,19 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
                     if wanted.search(entry.name) and entry.isfile():
                         yield entry.name, _guarded(path, archive.extractfile(entry))
                     archive.members = []  # it would keep every header of 200,000 files
+                _must_be_whole(archive)
         else:
             raise UserError(f"{path} is {kind(path)}, not a tar or zip archive: {bring()}")
+
+
+def _must_be_whole(archive: tarfile.TarFile) -> None:
+    """tarfile takes a header that it cannot read for the end. The end is a block of zeros; reading
+    on to the last byte has the compression's checksum compared."""
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError(f"no header and no end at byte {archive.offset:,}")
+    while archive.fileobj.read(2**20):
+        pass
 
 
 @contextmanager
@@ -82,6 +94,8 @@ class _Guarded(io.RawIOBase):
 
 
 def is_archive(path: Path) -> bool:
+    if OTHER_NAMES.search(path.name):
+        return False
     try:
         return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
     except DAMAGE:

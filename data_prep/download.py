@@ -71,8 +71,10 @@ def _receive(original: Download, partial: Path) -> None:
         if error.code == 416 and done:  # nothing is missing
             return
         raise _unreachable(original, f"{error.code} {error.reason}") from error
-    except (urllib.error.URLError, Broken) as error:
-        raise _unreachable(original, str(getattr(error, "reason", error))) from error
+    except (urllib.error.URLError, Broken, HTTPException, TimeoutError, ConnectionError) as error:
+        raise _unreachable(
+            original, str(getattr(error, "reason", error)) or type(error).__name__
+        ) from error
     if total is not None and done < total:
         raise _unreachable(original, f"it broke off after {done:,} of {total:,} bytes")
 
@@ -107,5 +109,5 @@ def _unreachable(original: Download, reason: str) -> UserError:
 def _by_hand(original: Download) -> str:
     return (
         "type the command again (it goes on where it stopped), or bring the file "
-        f"{original.name} and name it with data.archive=PATH."
+        f"{original.name} and name it with data.archive=PATH, or put it into $LRA_ARCHIVES."
     )

@@ -61,7 +61,7 @@ def make(task, data, path: Path) -> Manifest:
         splits,
         task=task.name,
         variant=task.variant,
-        source=sources.describe(origin),
+        source=sources.describe(origin, BATCH),
         generator=None,
         reader={"version": VERSION, "seed": data.seed},
         vocabulary=VALUES,
@@ -84,7 +84,7 @@ def read(origin: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         parse = parse_binary if binary else parse_pickle
         try:
             colours, labels = parse(stream.read())
-        except (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # damaged bytes make an unpickler raise nearly anything
             raise UserError(f"{origin}: {name} is no CIFAR-10 batch ({error}).") from error
         if len(labels) and labels.max() > 9:
             row = int((labels > 9).argmax())
@@ -106,7 +106,11 @@ def parse_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(batch, dict):
         raise ValueError("not a dict")
     batch = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
-    colours, labels = batch["data"], np.array(batch["labels"])
+    colours, labels = (
+        part.array if isinstance(part, _Array) else part
+        for part in (batch["data"], batch["labels"])
+    )
+    labels = np.array(labels)
     if getattr(colours, "dtype", None) != np.uint8 or colours.shape != (len(labels), 3072):
         raise ValueError("'data' is not (n, 3072) uint8 with a label for each row")
     if labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
@@ -120,9 +124,9 @@ class PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         module = module.replace("numpy._core", "numpy.core")
         allowed = {
-            ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+            ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
             ("numpy", "ndarray"): None,  # an argument of _reconstruct, never called
-            ("numpy", "dtype"): _number_type,
+            ("numpy", "dtype"): _Type,
             ("_codecs", "encode"): _latin1,
         }
         if (module, name) not in allowed:
@@ -130,15 +134,31 @@ class PlainUnpickler(pickle.Unpickler):
         return allowed[module, name]
 
 
-def _empty_array(kind, shape, typecode) -> np.ndarray:
-    return np.ndarray((0,), np.uint8)  # its state (shape, dtype, bytes) is set next
+class _Type:
+    """Stands for a numpy dtype of numbers: of its pickled state only the byte order is taken."""
+
+    def __init__(self, name, *_):
+        self.dtype = np.dtype(name.decode() if isinstance(name, bytes) else name)
+        if self.dtype.kind not in "iuf":
+            raise pickle.UnpicklingError(f"an array of {self.dtype}")
+
+    def __setstate__(self, state) -> None:
+        self.dtype = self.dtype.newbyteorder(
+            state[1].decode() if isinstance(state[1], bytes) else state[1]
+        )
 
 
-def _number_type(name, *_) -> np.dtype:
-    dtype = np.dtype(name.decode() if isinstance(name, bytes) else name, False, True)
-    if dtype.kind not in "iuf":
-        raise pickle.UnpicklingError(f"an array of {dtype}")
-    return dtype
+class _Array:
+    """Stands for a numpy array, made from its pickled shape, type and bytes."""
+
+    array: np.ndarray | None = None
+
+    def __setstate__(self, state) -> None:
+        _, shape, kind, fortran, content = state
+        if not isinstance(kind, _Type) or not isinstance(content, bytes):
+            raise pickle.UnpicklingError("an array of something else than numbers")
+        order = "F" if fortran else "C"
+        self.array = np.frombuffer(content, kind.dtype).reshape(shape, order=order)
 
 
 def _latin1(text, encoding) -> bytes:

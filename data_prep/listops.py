@@ -191,7 +191,11 @@ def _read(task, data) -> tuple[dict[str, Split], str]:
     absent = [f"basic_{split}.tsv" for split in SPLITS if split not in splits]
     if absent:
         raise UserError(f"{path} does not hold {', '.join(absent)}.")
-    return {name: splits[name] for name in SPLITS}, sources.describe(path)
+    counts = task.variants[task.variant].get("counts")
+    if counts:
+        found = {name: len(split.labels) for name, split in splits.items()}
+        sources.must_hold(path, found, counts, "the release, or choose task.variant=sample")
+    return {name: splits[name] for name in SPLITS}, sources.describe(path, wanted)
 
 
 def parse_tsv(name: str, content: bytes) -> Split:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import data_prep
 from data_prep import archive, snakes, sources
 from data_prep.baselines import baselines
 from data_prep.image import VALUES
@@ -35,25 +36,43 @@ COLUMNS = 11  # of a metadata line
 
 def make(task, data, path: Path) -> Manifest:
     rules = task.variants[task.variant]
-    scratch = path.parent / f".{path.name}-unfinished"
+    if rules.resolution not in snakes.RULES or rules.contour_length not in snakes.LEVELS:
+        raise UserError(
+            f"task.variants.{task.variant}: resolution={rules.resolution} with contour_length="
+            f"{rules.contour_length}: choose {', '.join(map(str, snakes.RULES))} with "
+            f"{', '.join(map(str, snakes.LEVELS))}."
+        )
+    scratch = data_prep.unfinished(path)
     facts = {"task": task.name, "variant": task.variant, "vocabulary": VALUES, "documents": 1}
     if data.archive is not None or "counts" not in rules:
         origin = sources.find(
             task.name, data, FOLDERS, pattern(rules.resolution, rules.contour_length), None
         )
-        with tempfile.TemporaryDirectory(dir=make_folder(path.parent), prefix=".import-") as folder:
-            pixels, labels, rows, notes = read(
+        make_folder(scratch)  # what a killed one left is cleared away with it (data_prep.prepare)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            pixels, labels, rows, notes, left_out = read(
                 origin, rules.resolution, rules.contour_length, Path(folder) / "pixels", data
             )
             n = len(rows)
+            expected = sum(rules.get("counts", {}).values())
+            if expected and n + left_out != expected:
+                raise UserError(
+                    f"{origin} gives {n + left_out:,} images for {task.variant}, not {expected:,}: "
+                    "bring the whole of the release, or choose task.variant=sample."
+                )
             counts = {"train": n - 2 * (n // 10), "val": n // 10, "test": n // 10}
             splits = split(pixels, labels, rows, counts, data.seed)
             return pack(
                 path,
                 splits,
-                source=sources.describe(origin),
+                source=sources.describe(origin, pattern(rules.resolution, rules.contour_length)),
                 generator=None,
-                reader={"version": VERSION, "seed": data.seed, "resolution": rules.resolution},
+                reader={
+                    "version": VERSION,
+                    "seed": data.seed,
+                    "resolution": rules.resolution,
+                    "left_out": left_out,
+                },
                 baselines=baselines(splits, 1, "bag of pixels"),
                 notes=notes,
                 **facts,
@@ -123,7 +142,8 @@ def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Sha
     """All images in shards below `scratch`, the same for a seed whatever the number of threads
     (numba lets them run in parallel). Shards that are there already are kept."""
     total = sum(rules.counts.values())
-    stamp = json.dumps(recipe(rules, seed), sort_keys=True)
+    # the total is part of it: the last shard has what the others leave
+    stamp = json.dumps([recipe(rules, seed), total], sort_keys=True)
     folder = scratch / hashlib.sha256(stamp.encode()).hexdigest()[:16]
     if scratch.exists():
         for other in scratch.iterdir():  # of other rules
@@ -172,15 +192,18 @@ def pattern(resolution: int, contour_length: int) -> re.Pattern:
 
 def read(
     origin: Path, resolution: int, contour_length: int, scratch: Path, data
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], int]:
     """(pixels (n, resolution^2) mapped from `scratch`, labels (n,), the rows to use in the order of
-    batch and number, notes on what was left out).
+    batch and number, notes on what was left out, how many labelled images were).
 
-    Every file is read once; images are decoded in parallel. Raises UserError for metadata that
+    Every file is read once; images are decoded in parallel. An image that is there twice (an
+    archive beside what was extracted from it) is taken once. Raises UserError for metadata that
     cannot be understood, by file and line."""
     wanted = pattern(resolution, contour_length)
     label_of: dict[tuple[int, int], int] = {}
     row_of: dict[tuple[int, int], int] = {}  # where an image's pixels are in `scratch`
+    met: set[tuple[int, int]] = set()
+    again = 0
     bad: dict[tuple[int, int], str] = {}
     threads = data.processes or len(os.sched_getaffinity(0))
     with (
@@ -204,9 +227,20 @@ def read(
             batch, number, metadata = wanted.search(name).groups()
             content = stream.read()
             if metadata is not None:
-                label_of.update(parse_metadata(name, content, int(metadata)))
+                for key, label in parse_metadata(
+                    name, content, int(metadata), contour_length
+                ).items():
+                    if label_of.setdefault(key, label) != label:
+                        raise UserError(
+                            f"{name}: imgs/{key[0]}/sample_{key[1]}.png has label {label} here and "
+                            f"{label_of[key]} in another metadata file of {origin}."
+                        )
                 continue
             key = int(batch), int(number)
+            if key in met:
+                again += 1
+                continue
+            met.add(key)
             waiting.append((key, pool.submit(decode, content, resolution)))
             advance(len(row_of))
             if len(waiting) > 256:
@@ -225,13 +259,15 @@ def read(
         listed = ", ".join(f"imgs/{b}/sample_{i}.png ({bad[b, i]})" for b, i in sorted(bad)[:20])
         more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
         notes.append(f"{len(bad)} images of {level} left out: {listed}{more}")
+    if again:
+        notes.append(f"{again} images of {level} were there twice and taken once")
     unlabelled = len(row_of.keys() - label_of.keys())
     if unlabelled:
         notes.append(f"{unlabelled} images of {level} are in no metadata file and left out")
     keys = sorted(row_of.keys() & label_of.keys())
     pixels = np.memmap(scratch, np.uint8, "r", shape=(len(row_of), resolution * resolution))
     labels = np.array([label_of.get(key, 0) for key in row_of], np.uint8)
-    return pixels, labels, np.array([row_of[key] for key in keys]), notes
+    return pixels, labels, np.array([row_of[key] for key in keys]), notes, len(bad)
 
 
 def decode(content: bytes, resolution: int) -> bytes | str:
@@ -239,25 +275,35 @@ def decode(content: bytes, resolution: int) -> bytes | str:
     if not content:
         return "empty"
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             if picture.size != (resolution, resolution):
                 return f"{picture.width} x {picture.height} pixels"
+            picture.verify()  # the checksums of its chunks
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             return picture.convert("L").tobytes()
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return "damaged"
 
 
-def parse_metadata(name: str, content: bytes, batch: int) -> dict[tuple[int, int], int]:
-    """(batch, number) -> label."""
+def parse_metadata(
+    name: str, content: bytes, batch: int, contour_length: int
+) -> dict[tuple[int, int], int]:
+    """(batch, number) -> label. The first column names the batch, the sixth the contour length."""
     labels = {}
     for number, line in enumerate(content.splitlines(), start=1):
         columns = line.decode(errors="replace").split()
         image = re.fullmatch(r"sample_(\d+)\.png", columns[1]) if len(columns) > 1 else None
-        if len(columns) != COLUMNS or not image or columns[3] not in ("0", "1"):
+        if (
+            len(columns) != COLUMNS
+            or not image
+            or columns[0] != f"imgs/{batch}"
+            or columns[3] not in ("0", "1")
+            or columns[5] != str(contour_length)
+        ):
             raise UserError(
                 f"{name}, line {number}: expected {COLUMNS} columns such as 'imgs/{batch} "
-                f"sample_0.png 0 1 ...' with label 0 or 1 in the fourth, found "
-                f"{' '.join(columns)[:60]!r}."
+                f"sample_0.png 0 1 1.0 {contour_length} ...' with label 0 or 1 in the fourth, "
+                f"found {' '.join(columns)[:60]!r}."
             )
         labels[batch, int(image[1])] = int(columns[3])
     return labels

@@ -3,7 +3,9 @@
 Trains a small reference on train and scores it on val (never on test): byte n-grams for Text and
 Retrieval, a convolutional network for Image, Pathfinder and Path-X, the root operator for ListOps.
 A copy of Path-X is in circulation on which networks that see the whole picture stay at chance
-(google-research/long-range-arena#38); nothing but training shows that.
+(google-research/long-range-arena#38), and nothing but training shows that. This network does it for
+the easy level (contour_length 6 at 32 pixels: 92 % on ours, 89 % on the official sample); on longer
+contours it stays at chance on good data too, and the answer is "inconclusive".
 """
 
 import numpy as np
@@ -42,10 +44,13 @@ def main(cfg) -> None:
     if found.low > chance:
         print("The labels carry signal.")
         return
-    raise UserError(
-        "no signal was found: the labels may be broken, or this reference is too weak for the task "
-        "(Pathfinder's longer contours and Path-X need a larger network and more steps)."
-    )
+    rules = cfg.task.variants[cfg.task.variant]
+    if rules.get("contour_length", 6) > 6 or rules.get("resolution", 32) > 32:
+        raise UserError(
+            "inconclusive: this network is too weak for contours as long as these, also on good "
+            "data. task.variant=curv_baseline it learns."
+        )
+    raise UserError("no signal was found: the labels may be broken.")
 
 
 def n_grams(train: Split, val: Split, documents: int) -> Score:

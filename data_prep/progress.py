@@ -25,4 +25,5 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if job is not None:
+            bar.stop()

@@ -70,7 +70,7 @@ def make(task, data, path: Path) -> Manifest:
         splits,
         task=task.name,
         variant=task.variant,
-        source=sources.describe(origin),
+        source=sources.describe(origin, files),
         generator=None,
         reader={"version": VERSION, "seq_len": rules.seq_len},
         vocabulary=BYTES,
@@ -134,9 +134,12 @@ def literal(text: bytes, where: str) -> bytes:
     if not text.startswith((b"b'", b'b"')):
         return text
     try:
-        return ast.literal_eval(text.decode("ascii"))
-    except (ValueError, SyntaxError) as error:
-        raise UserError(f"{where}: {_shown(text)} is no complete bytes literal.") from error
+        value = ast.literal_eval(text.decode("ascii"))
+        if isinstance(value, bytes):
+            return value
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    raise UserError(f"{where}: {_shown(text)} is no complete bytes literal.")
 
 
 def document(text: bytes, seq_len: int, where: str) -> np.ndarray:

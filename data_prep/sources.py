@@ -43,6 +43,8 @@ def find(
 def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
     """The first of `names` below LRA_ARCHIVES that holds a wanted member."""
     root = os.environ.get("LRA_ARCHIVES")
+    if root and not Path(root).is_dir():
+        raise UserError(f"LRA_ARCHIVES={root} is no folder: correct it, or unset it.")
     for name in names if root else ():
         path = Path(root) / name
         if path.exists() and next(archive.members(path, wanted), None):
@@ -50,12 +52,18 @@ def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
     return None
 
 
-def describe(path: Path) -> str:
-    """What a manifest says of the source: names and, of archives, sums; no absolute path."""
-    files = sorted(p for p in path.rglob("*") if archive.is_archive(p)) if path.is_dir() else [path]
-    if not files:
-        return f"folder {path.name}"
-    return ", ".join(f"{file.name} (sha256 {sha256(file)})" for file in files)
+def describe(path: Path, wanted: re.Pattern) -> str:
+    """What a manifest says of the source: names and, of archives that hold wanted members, sums; no
+    absolute path."""
+    if not path.is_dir():
+        return f"{path.name} (sha256 {sha256(path)})"
+    loose, archives = False, []
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        if wanted.search(file.relative_to(path).as_posix()):
+            loose = True
+        elif archive.is_archive(file) and next(archive.members(file, wanted), None):
+            archives.append(f"{file.name} (sha256 {sha256(file)})")
+    return ", ".join([f"folder {path.name}"] * (loose or not archives) + archives)
 
 
 def must_hold(origin: Path, found: dict[str, int], expected, original: str) -> None:

@@ -59,7 +59,7 @@ def make(task, data, path: Path) -> Manifest:
         splits,
         task=task.name,
         variant=task.variant,
-        source=sources.describe(origin),
+        source=sources.describe(origin, REVIEW),
         generator=None,
         reader={
             "version": VERSION,

@@ -70,6 +70,13 @@ class Optim(Group):
     clip: PositiveFloat | None
 
 
+class Data(Group):
+    root: str
+    archive: str | None
+    seed: NonNegativeInt
+    processes: PositiveInt | None
+
+
 class Trainer(Group):
     max_steps: PositiveInt
     val_every: PositiveInt
@@ -104,14 +111,32 @@ def compose(overrides: list[str]) -> DictConfig:
         return hydra_compose("config", overrides)
 
 
-def check_variant(cfg: DictConfig) -> None:
+def check_data(cfg: DictConfig) -> None:
+    """Raises UserError for a variant that there is not, and for counts or settings of no sense."""
     if cfg.task.variant not in cfg.task.variants:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
+    validated(Data, plain(cfg)["data"], "data.")
+    where = f"task.variants.{cfg.task.variant}"
+    rules = OmegaConf.to_container(cfg.task.variants[cfg.task.variant])
+    for split, n in (rules.get("counts") or {}).items():
+        if not isinstance(n, int) or n < 1:
+            raise UserError(
+                f"{where}.counts.{split}={n}: give a whole number of examples, 1 or more."
+            )
+
+
+def validated(model: type[BaseModel], values: dict, prefix: str = "") -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(map(str, first["loc"]))
+        raise UserError(f"{key}={first['input']}: {first['msg'].lower()}.") from None
 
 
 def check(cfg: DictConfig) -> None:
     """Raises UserError for what Hydra lets pass: unknown variants, and settings nobody gave."""
-    check_variant(cfg)
+    check_data(cfg)
     if cfg.model.input == "continuous" and not cfg.task.pixels:
         raise UserError(
             f"model.input=continuous reads grey values, which task={cfg.task.name} has not: leave "
@@ -132,12 +157,7 @@ def check(cfg: DictConfig) -> None:
             f"task={cfg.task.name}: give {', '.join(f'{key}=...' for key in missing)}, "
             "or choose another protocol."
         )
-    try:
-        Settings.model_validate({key: plain(cfg)[key] for key in Settings.model_fields})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(f"{key}={first['input']}: {first['msg'].lower()}.") from None
+    validated(Settings, {key: plain(cfg)[key] for key in Settings.model_fields})
 
 
 def identity(cfg: DictConfig, resolve: bool = True) -> dict:

@@ -86,3 +86,22 @@ def test_streams_are_streams(tmp_path):
     path = originals.write_tar(tmp_path / "a", FILES)
     for _, stream in archive.members(path, WANTED):
         assert isinstance(stream, io.BufferedIOBase) and stream.read(1)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_tar_that_ends_early_is_damaged_and_not_short(tmp_path, mode, damage):
+    """tarfile itself takes a header that it cannot read for the end of the archive."""
+    import gzip
+
+    files = {f"file{i}.txt": bytes([65 + i]) * 512 for i in range(4)}
+    content = originals.write_tar(tmp_path / "a", files, "w").read_bytes()
+    second = 1024  # each member: a header and a block
+    if damage == "cut":
+        content = content[: 2 * second]
+    else:
+        content = content[: second + 150] + b"\xff" + content[second + 151 :]
+    whole = tmp_path / "damaged"
+    whole.write_bytes(gzip.compress(content) if mode == "w:gz" else content)
+    with pytest.raises(UserError, match="damaged is damaged"):
+        list(archive.members(whole, re.compile("txt$")))

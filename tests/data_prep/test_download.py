@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -139,3 +141,27 @@ def test_a_full_disk_is_said(server, tmp_path):
     (tmp_path / "f.tar.gz.part").symlink_to("/dev/full")
     with pytest.raises(UserError, match="Cannot write .*f.tar.gz.part: No space left on device"):
         download.fetch(original(server), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"garbage\r\n\r\n", None], ids=["closed", "garbage", "mute"]
+)
+def test_a_server_that_does_not_speak_http_is_said(tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                if answer is None:
+                    time.sleep(0.5)
+                else:
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        with pytest.raises(UserError, match="Cannot download"):
+            download.fetch(Download(f"http://127.0.0.1:{port}/f", "f.tar.gz", None), tmp_path)
+        thread.join()

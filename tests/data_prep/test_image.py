@@ -62,16 +62,16 @@ class Evil:
         (pickle.dumps({b"data": np.array([Evil()], object), b"labels": [1]}), "array of object"),
         (pickle.dumps([1, 2]), "not a dict"),
         (pickle.dumps({b"data": 3, b"labels": [1]}), r"not \(n, 3072\) uint8"),
-        (pickle.dumps({b"labels": [1]}), "data"),
+        (pickle.dumps({b"labels": [1]}), "'data'"),
         (pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": ["a"]}), "whole numbers"),
-        (b"", "no CIFAR-10 batch"),
-        (b"<html>", "no CIFAR-10 batch"),
+        (b"", ""),
+        (b"<html>", ""),
     ],
 )
 def test_a_hostile_or_broken_batch_is_refused_and_not_run(tmp_path, monkeypatch, content, said):
     monkeypatch.chdir(tmp_path)
     files = originals.cifar_python() | {"cifar-10-batches-py/data_batch_3": content}
-    with pytest.raises(UserError, match=f"data_batch_3 is no CIFAR-10 batch.*{said}|{said}"):
+    with pytest.raises(UserError, match=f"data_batch_3 is no CIFAR-10 batch.*{said}"):
         prepare(tmp_path, originals.write_folder(tmp_path / "a", files))
     assert not (tmp_path / "evil").exists()
 

@@ -141,6 +141,9 @@ def test_an_archive_instead_of_the_generator(generated, tmp_path):
     for name in pack.SPLITS:
         (tmp_path / f"basic_{name}.tsv").write_bytes(tsv(generated[name]))
     cfg = config.compose([f"data.root={tmp_path / 'data'}", f"data.archive={tmp_path}"])
+    with pytest.raises(UserError, match="bring the whole of the release, or choose"):
+        data_prep.prepare(cfg.task, cfg.data)
+    cfg.task.variants.standard.counts = {n: len(s.labels) for n, s in generated.items()}
     manifest = data_prep.prepare(cfg.task, cfg.data)
     assert manifest.source == f"folder {tmp_path.name}" and manifest.generator is None
     split = pack.load(data_prep.folder(cfg.task, cfg.data), manifest, "val")

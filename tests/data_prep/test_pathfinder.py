@@ -83,13 +83,19 @@ def test_path_x_is_pathfinder_at_128_pixels(tmp_path):
 # --- the release's files ---
 
 
+RELEASED = [
+    "task.variant=curv_contour_length_14",
+    "task.variants.curv_contour_length_14.counts={train:20,val:2,test:2}",
+]
+
+
 def imported(tmp_path, files, kind="folder"):
     source = tmp_path / "source"
     if kind == "folder":
         originals.write_folder(source, files)
     else:
         originals.write_tar(source, files, kind)
-    return prepare(tmp_path, "task.variant=curv_contour_length_14", source=source)
+    return prepare(tmp_path, *RELEASED, source=source)
 
 
 @pytest.mark.parametrize("kind", ["folder", "w", "w:gz"])
@@ -108,6 +114,50 @@ def test_the_order_of_files_does_not_matter(tmp_path):
     assert one.fingerprint == two.fingerprint
 
 
+def test_an_archive_beside_what_was_extracted_from_it_is_taken_once(tmp_path):
+    one, expected = imported(tmp_path / "one", originals.release())
+    source = originals.write_folder(tmp_path / "two/source", originals.release())
+    originals.write_tar(source / "release.tar", originals.release(), "w")
+    two, splits = prepare(tmp_path / "two", *RELEASED, source=source)
+    assert pictures(splits) == pictures(expected) and two.fingerprint == one.fingerprint
+    assert two.notes == [
+        "24 images of pathfinder32/curv_contour_length_14 were there twice and taken once"
+    ]
+
+
+def test_a_part_of_the_release_is_refused(tmp_path):
+    with pytest.raises(UserError, match="gives 24 images for curv_contour_length_14, not 200,000"):
+        source = originals.write_folder(tmp_path / "source", originals.release())
+        prepare(tmp_path, RELEASED[0], source=source)
+
+
+def test_shards_of_another_number_of_images_are_not_used(tmp_path, shard, monkeypatch):
+    whole, _ = prepare(tmp_path / "whole")
+    draw, drawn = snakes.images, []
+
+    def failing(*args):
+        drawn.append(args)
+        if len(drawn) == 9:
+            raise KeyboardInterrupt
+        return draw(*args)
+
+    more = "task.variants.small.counts={train:70,val:6,test:10}"
+    monkeypatch.setattr(snakes, "images", failing)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "cut", more, "data.processes=1")
+    monkeypatch.setattr(snakes, "images", draw)
+    again, _ = prepare(tmp_path / "cut")
+    assert again.fingerprint == whole.fingerprint
+
+
+def test_what_a_killed_one_left_is_cleared_away(tmp_path, shard):
+    prepare(tmp_path)
+    left = tmp_path / "data/pathfinder/.small-unfinished/shards"
+    left.mkdir(parents=True)
+    prepare(tmp_path)
+    assert not left.parent.exists()
+
+
 def test_bad_images_are_listed_and_left_out(tmp_path):
     files = originals.release()
     root = "lra_release/pathfinder32/curv_contour_length_14/imgs"
@@ -119,6 +169,7 @@ def test_bad_images_are_listed_and_left_out(tmp_path):
     del files[f"{root}/1/sample_6.png"]
     manifest, _ = imported(tmp_path, files)
     assert sum(manifest.counts.values()) == 20
+    imported(tmp_path, files)  # the same again, with fewer images than the variant says
     (note,) = manifest.notes
     for said in (
         "4 images of pathfinder32/curv_contour_length_14 left out",
@@ -135,6 +186,8 @@ def test_bad_images_are_listed_and_left_out(tmp_path):
     [
         b"imgs/1 sample_0.png 0 2 1.0 14 4 2 0.5 1 1",  # label
         b"imgs/1 sample_0.png 0 1 1.0 14 4 2 0.5 1",  # a column is missing
+        b"imgs/0 sample_0.png 0 1 1.0 14 4 2 0.5 1 1",  # another batch
+        b"imgs/1 sample_0.png 0 1 1.0 9 4 2 0.5 1 1",  # another level
         b"<html>",
     ],
 )

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace as Data
 
 import pytest
@@ -51,5 +52,14 @@ def test_what_is_missing_is_said(root):
 
 def test_a_source_is_described_by_names_and_sums_without_its_folder(root):
     file = originals.write_tar(root / "archives/imdb/x", originals.reviews())
-    said = sources.describe(file.parent)
-    assert said == sources.describe(file) == f"x (sha256 {sha256(file)})"
+    originals.write_tar(file.parent / "backup", {"y": b"not read"})
+    said = sources.describe(file.parent, text.REVIEW)
+    assert said == sources.describe(file, text.REVIEW) == f"x (sha256 {sha256(file)})"
+    originals.write_folder(file.parent, {"train/pos/0_9.txt": b"loose"})
+    assert sources.describe(file.parent, text.REVIEW) == f"folder imdb, {said}"
+
+
+def test_a_mistyped_lra_archives_is_said_and_nothing_is_downloaded(root, monkeypatch):
+    monkeypatch.setenv("LRA_ARCHIVES", str(root / "nowhere"))
+    with pytest.raises(UserError, match="LRA_ARCHIVES=.*nowhere is no folder"):
+        sources.in_archives(["text"], re.compile("x"))

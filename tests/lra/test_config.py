@@ -191,6 +191,9 @@ def test_a_modified_cell_lists_the_keys():
         ("trainer.precision=16", "bf16-mixed"),
         ("model.input=continuous", "grey values, which task=listops has not"),
         ("bucket_by_length=3", "bucket_by_length=3"),
+        ("data.processes=-1", "data.processes=-1"),
+        ("data.seed=abc", "data.seed=abc"),
+        ("task.variants.standard.counts.val=0", "counts.val=0: give a whole number"),
     ],
 )
 def test_a_wrong_value_is_said(override, said):
