@@ -103,6 +103,7 @@ class TestEveryModel:
         expected = module.head(torch.cat([u, v, u * v, u - v], dim=-1))
         torch.testing.assert_close(module(two, lengths), expected, atol=1e-10, rtol=0)
 
+    @pytest.mark.slow
     @pytest.mark.proof("compiles")
     def test_compiles_without_graph_breaks(self, model, pooling):
         module = net(model, pooling).eval()
@@ -117,6 +118,12 @@ class TestEveryModel:
         torch.save(module.state_dict(), tmp_path / "weights")
         other.load_state_dict(torch.load(tmp_path / "weights", weights_only=True))
         assert torch.equal(module(ids(), LENGTHS), other(ids(), LENGTHS))
+
+
+@pytest.mark.parametrize("model", ["fourier", "performer", "transformer"])
+def test_the_trunk_compiles(model):
+    """What the slow test does for every model."""
+    TestEveryModel().test_compiles_without_graph_breaks(model, "mean")
 
 
 @pytest.mark.proof("learns")
