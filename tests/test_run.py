@@ -207,7 +207,10 @@ def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
     "overrides, words",
     [
         (["task=listop"], ["task 'listop'", "listops"]),
-        (["model=furier"], ["model 'furier'", "sparse, synthesizer, transformer", "Did you mean fourier?"]),
+        (
+            ["model=furier"],
+            ["model 'furier'", "sparse, synthesizer, transformer", "Did you mean fourier?"],
+        ),
         (["protocol=paperr"], ["protocol", "lite, matched, paper"]),
         (["modle.d_model=3"], ["option 'modle.d_model'", "Did you mean model.d_model?"]),
         (["optim.lrr=3"], ["option 'optim.lrr'", "Did you mean optim.lr?"]),
