@@ -15,12 +15,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import numbers, settings
 from benchmarks.scaling import build, measure_apart
-from lra.check import models
+from lra.check import named
 from lra.environment import cores
+from lra.errors import exit_code
 from lra.files import replacing
 
-BATCH, LENGTHS, WIDTHS = 4, [1024, 2048, 4096], [64, 256]
+BATCH = 4
 
 
 def local(d, n):
@@ -195,13 +197,9 @@ HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 def main() -> None:
     warnings.simplefilter("ignore")  # of the public packages
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    chosen = models() if given.get("models", "all") == "all" else given["models"].split(",")
-    rounds = int(given.get("rounds", 5))
-    lengths, widths = (
-        [int(n) for n in given[key].split(",")] if key in given else default
-        for key, default in (("lengths", LENGTHS), ("widths", WIDTHS))
-    )
+    given = settings(models="all", rounds="5", lengths="1024,2048,4096", widths="64,256")
+    chosen, (rounds,) = named(given["models"]), numbers(given["rounds"])
+    lengths, widths = numbers(given["lengths"]), numbers(given["widths"])
     torch.set_num_threads(cores())
     print(" | ".join(HEADER))
     lines = []
@@ -218,7 +216,7 @@ def main() -> None:
                 ]
                 print(" | ".join(line), flush=True)
                 lines.append("| " + " | ".join(line) + " |\n")
-    if chosen == models():
+    if given["models"] == "all":
         text = "<!-- written by python -m benchmarks.models; do not edit -->\n\n# Speed\n\n"
         text += f"Forward and backward, batch {BATCH}, {cores()} threads, alternating, median of "
         text += f"{rounds}. x transformer and x public: how many times faster than these.\n\n"
@@ -230,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 
+from benchmarks import numbers, settings
 from lra import config
-from lra.check import models
+from lra.check import named
 from lra.environment import cores
+from lra.errors import exit_code
 from lra.files import replacing
 from lra.measure import PeakMemory
 
-LENGTHS = [512, 1024, 2048, 4096, 8192]
 BATCH, ROUNDS = 2, 5
 
 
@@ -65,9 +66,8 @@ def exponent(lengths: list[int], values: list[float]) -> float:
 
 
 def main() -> None:
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    chosen = models() if given.get("models", "all") == "all" else given["models"].split(",")
-    lengths = [int(n) for n in given["lengths"].split(",")] if "lengths" in given else LENGTHS
+    given = settings(models="all", lengths="512,1024,2048,4096,8192")
+    chosen, lengths = named(given["models"]), numbers(given["lengths"])
     header = ["model", "claimed", "time grows as", "memory grows as"]
     header += [f"ms at {n:,}" for n in lengths] + [f"MB at {lengths[-1]:,}"]
     text = (
@@ -84,7 +84,7 @@ def main() -> None:
         line += [f"{1000 * f['seconds']:.1f}" for f in found] + [f"{found[-1]['bytes'] / 1e6:.0f}"]
         print(" | ".join(line), flush=True)
         text += "| " + " | ".join(line) + " |\n"
-    if chosen == models():
+    if given["models"] == "all":
         with replacing(Path("results/scaling.md")) as temporary:
             temporary.write_text(text)
         print("written: results/scaling.md")
@@ -94,4 +94,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:]))))
     else:
-        main()
+        sys.exit(exit_code(main))

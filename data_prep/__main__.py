@@ -93,8 +93,7 @@ def every_task(overrides: list[str]) -> None:
 def one_task(cfg) -> None:
     path = data_prep.folder(cfg.task, cfg.data)
     if data_prep.read_manifest(path) is not None:
-        unread = ", data.archive is not read again" if cfg.data.archive else ""
-        print(f"{path} is there already{unread}.")
+        print(f"{path} is there already.")
     print(doctor.passport(data_prep.prepare(cfg.task, cfg.data), cfg.task.pixels))
 
 

@@ -93,10 +93,7 @@ class Manifest(BaseModel):
             )
         rules = {"seed": data.seed, **task.variants[task.variant]}
         ours = self.generator or self.reader or {}
-        left_out = ours.get(
-            "left_out", 0
-        )  # damaged images, of a release that is known to have some
-        if not left_out:
+        if not ours.get("left_out"):  # damaged images, of a release that is known to have some
             ours = {**ours, "counts": self.counts}
         for key, value in ours.items():
             if key in rules and rules[key] != value:

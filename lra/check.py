@@ -51,8 +51,14 @@ NO_LIMIT = {
 }
 
 
-def models() -> list[str]:
-    return sorted(p.stem for p in (config.CONF / "model").glob("*.yaml") if p.stem != "base")
+def named(models: str) -> list[str]:
+    """all, or names between commas."""
+    known = config.models()
+    chosen = known if models == "all" else models.split(",")
+    for model in chosen:
+        if model not in known:
+            raise one_of("model", model, known)
+    return chosen
 
 
 def mechanism(model: str) -> str:
@@ -180,10 +186,7 @@ def main() -> None:
     if not match:
         raise UserError("Name the models: python -m lra.check model=performer, or models=all.")
     everything = match[1] == "all"
-    chosen = models() if everything else match[1].split(",")
-    for model in chosen:
-        if model not in models():
-            raise one_of("model", model, models())
+    chosen = named(match[1])
     frame, reasons = table(certify(chosen))
     if everything:
         path = Path("results/certificate.md")

@@ -208,6 +208,11 @@ def modified(cfg: DictConfig) -> dict[str, list]:
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def models() -> list[str]:
+    """What model= can be."""
+    return sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem != "base")
+
+
 def cost(model: str) -> str:
     """How a model's time grows with the length, from its yaml; - for one that is not there."""
     path = CONF / f"model/{model}.yaml"

@@ -14,21 +14,28 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-class MultiHeadAttention(nn.Module, ABC):
-    """A mixer (x, mask) -> x; x (B, N, D), mask bool (B, N), True = a real token.
-
-    Real tokens come first: every row of a mask is a run of True and then a run of False.
-    """
+class Projections(nn.Module):
+    """To queries, keys and values of all heads, and back."""
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
         name = "d_model" if d_qkv is None else "d_qkv"
         d_qkv = d_model if d_qkv is None else d_qkv  # of all heads together
-        if d_qkv % n_heads:
-            raise ValueError(f"model.{name}={d_qkv} is no multiple of model.n_heads={n_heads}")
+        must_divide(d_qkv, n_heads, name)
         self.n_heads = n_heads
         self.qkv = nn.Linear(d_model, 3 * d_qkv)
         self.out = nn.Linear(d_qkv, d_model)
+
+    def heads(self, qkv: Tensor) -> Tensor:
+        """(B, N, 3 H K) -> q, k, v, each (B, H, N, K)."""
+        return rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
+
+
+class MultiHeadAttention(Projections, ABC):
+    """A mixer (x, mask) -> x; x (B, N, D), mask bool (B, N), True = a real token.
+
+    Real tokens come first: every row of a mask is a run of True and then a run of False.
+    """
 
     @abstractmethod
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -36,11 +43,20 @@ class MultiHeadAttention(nn.Module, ABC):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         q, k, v = self.heads(self.qkv(x))
-        return self.out(rearrange(self.attend(q, k, v, mask), "b h n k -> b n (h k)"))
+        return self.out(merge_heads(self.attend(q, k, v, mask)))
 
-    def heads(self, qkv: Tensor) -> Tensor:
-        """(B, N, 3 H K) -> q, k, v, each (B, H, N, K)."""
-        return rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
+
+def must_divide(width: int, n_heads: int, name: str = "d_model") -> None:
+    if width % n_heads:
+        raise ValueError(f"model.{name}={width} is no multiple of model.n_heads={n_heads}")
+
+
+def split_heads(x: Tensor, n_heads: int) -> Tensor:
+    return rearrange(x, "b n (h k) -> b h n k", h=n_heads)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    return rearrange(x, "b h n k -> b n (h k)")
 
 
 class SoftmaxAttention(MultiHeadAttention):

@@ -10,8 +10,7 @@ def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:
     y_n = sum_{l >= 0} after_l x_{n - l} + sum_{l >= 0} before_l x_{n + l}
     """
     dtype, N = x.dtype, x.shape[1]
-    if dtype in (torch.float16, torch.bfloat16):
-        x, after, before = x.float(), after.float(), before.float()
+    x = x.to(torch.promote_types(dtype, torch.float32))  # torch has no FFT in half on CPU
     size = fft_size(2 * N - 1)
     kernel = torch.fft.rfft(after, n=size) + torch.fft.rfft(before, n=size).conj()
     y = torch.fft.irfft(torch.fft.rfft(x.transpose(1, 2), n=size) * kernel, n=size)

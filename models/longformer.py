@@ -14,10 +14,9 @@ it.
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention, attend_blocks, blocks
+from models.attention import MultiHeadAttention, attend_blocks, blocks, merge_heads
 
 
 class LongformerAttention(MultiHeadAttention):
@@ -46,7 +45,7 @@ class LongformerAttention(MultiHeadAttention):
                 q[:, :, : self.global_tokens], k, v, attn_mask=mask[:, None, None]
             )
             o = torch.cat([first, o[:, :, self.global_tokens :]], dim=2)
-        return self.out(rearrange(o, "b h n k -> b n (h k)"))
+        return self.out(merge_heads(o))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """The window and the global keys; rows of global queries are replaced afterwards."""

@@ -46,7 +46,7 @@ class LRU(nn.Module):
         x = x * mask[..., None].to(x.dtype)
         u = self.b(x)
         with torch.autocast(x.device.type, enabled=False):
-            states = self.states(u.float() if u.dtype == torch.bfloat16 else u)
+            states = self.states(u.to(torch.promote_types(u.dtype, torch.float32)))
         y = self.c(states.to(u.dtype)) + x * self.d
         return F.glu(self.out(F.gelu(y)))
 

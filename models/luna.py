@@ -10,9 +10,9 @@ it: the residuals stand in this trunk's order (norm in front); P is not handed t
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
+from models.attention import merge_heads, must_divide, split_heads
 from models.block import Block
 
 
@@ -21,14 +21,12 @@ class LunaAttention(nn.Module):
 
     def __init__(self, d_model: int, *, n_heads: int):
         super().__init__()
-        if d_model % n_heads:
-            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        must_divide(d_model, n_heads)
         self.n_heads = n_heads
-        self.pack_query, self.pack_context = (
-            nn.Linear(d_model, d_model),
-            nn.Linear(d_model, d_model),
-        )
-        self.query, self.context = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.pack_query = nn.Linear(d_model, d_model)
+        self.pack_context = nn.Linear(d_model, d_model)
+        self.query = nn.Linear(d_model, d_model)
+        self.context = nn.Linear(d_model, d_model)
         self.out = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, p: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,9 +35,9 @@ class LunaAttention(nn.Module):
         return self.out(unpacked), packed
 
     def attend(self, q: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
-        q, k = (rearrange(t, "b n (h k) -> b h n k", h=self.n_heads) for t in (q, context))
+        q, k = (split_heads(t, self.n_heads) for t in (q, context))
         o = F.scaled_dot_product_attention(q, k, k, attn_mask=mask)
-        return rearrange(o, "b h n k -> b n (h k)")
+        return merge_heads(o)
 
 
 class LunaBlock(Block):

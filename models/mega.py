@@ -43,10 +43,8 @@ class MovingAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            average = long_convolution(
-                x.float() if x.dtype == torch.bfloat16 else x, *self.kernels(x.shape[1])
-            )
-        return F.silu(average.to(x.dtype) + x * self.omega)
+            average = long_convolution(x, *self.kernels(x.shape[1]))
+        return F.silu(average + x * self.omega)
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
         p = self.delta.sigmoid()

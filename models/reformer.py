@@ -16,17 +16,15 @@ each training step; the ones of evaluation are saved with the weights.
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import blocks
+from models.attention import blocks, merge_heads, must_divide, split_heads
 
 
 class LSHAttention(nn.Module):
     def __init__(self, d_model: int, *, n_heads: int, seq_len: int, chunk: int, hashes: int):
         super().__init__()
-        if d_model % n_heads:
-            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        must_divide(d_model, n_heads)
         if chunk < 1 or hashes < 1:
             raise ValueError(f"chunk={chunk}, hashes={hashes}: choose 1 or more")
         self.n_heads, self.chunk = n_heads, chunk
@@ -36,15 +34,12 @@ class LSHAttention(nn.Module):
         self.register_buffer("rotations", torch.randn(n_heads, hashes, d_model // n_heads, half))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        qk, v = (
-            rearrange(linear(x), "b n (h k) -> b h n k", h=self.n_heads)
-            for linear in (self.qk, self.value)
-        )
+        qk, v = (split_heads(linear(x), self.n_heads) for linear in (self.qk, self.value))
         with torch.no_grad():
             order = self.sort(qk, mask)  # (B, H, R, N)
         o, weight = self.attend(qk, v, mask, order)  # (B, H, R, N, K), (B, H, R, N)
         o = (o * weight.softmax(dim=2)[..., None]).sum(2)
-        return self.out(rearrange(o, "b h n k -> b n (h k)"))
+        return self.out(merge_heads(o))
 
     def sort(self, qk: Tensor, mask: Tensor) -> Tensor:
         """Positions in the order of their buckets, padding last."""

@@ -41,7 +41,7 @@ class S4D(nn.Module):
             after, before = self.kernels(x.shape[1])
             # both directions would count the own position: backwards starts at the next one
             before = F.pad(before, (1, 0))[:, :-1]
-            y = long_convolution(x.float() if x.dtype == torch.bfloat16 else x, after, before)
+            y = long_convolution(x, after, before)
         y = F.gelu(y + x * self.d)
         return F.glu(self.out(y))
 

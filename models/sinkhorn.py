@@ -15,10 +15,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention, attend_blocks, blocks
+from models.attention import Projections, attend_blocks, blocks, merge_heads
 
 
-class SinkhornAttention(MultiHeadAttention):
+class SinkhornAttention(Projections):
+    """A mixer of its own, because the permutation comes from x."""
+
     def __init__(
         self,
         d_model: int,
@@ -41,11 +43,8 @@ class SinkhornAttention(MultiHeadAttention):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         q, k, v = self.heads(self.qkv(x))
-        o = self.attend_sorted(q, k, v, mask, self.permutation(x, mask))
-        return self.out(rearrange(o, "b h n k -> b n (h k)"))
-
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        raise NotImplementedError("the permutation needs x: see forward")
+        o = self.attend(q, k, v, mask, self.permutation(x, mask))
+        return self.out(merge_heads(o))
 
     def permutation(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, N, D) -> S (B, H, C, C), 0 where a block has no token."""
@@ -59,7 +58,7 @@ class SinkhornAttention(MultiHeadAttention):
         used = real[:, None, :, 0, 0] > 0  # (B, 1, C): a block's first token
         return sinkhorn(scores / self.temperature, used, self.iterations).to(x.dtype)
 
-    def attend_sorted(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, S: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, S: Tensor) -> Tensor:
         N = q.shape[2]
         size = min(self.block, N)
         real = blocks(mask, size, 1)[:, None]  # (B, 1, C, size)

@@ -14,10 +14,9 @@ padding is masked.
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import softmax_attention
+from models.attention import merge_heads, must_divide, softmax_attention, split_heads
 
 
 class SynthesizerMixer(nn.Module):
@@ -25,8 +24,7 @@ class SynthesizerMixer(nn.Module):
         self, d_model: int, *, n_heads: int, seq_len: int, scores: str, rank: int | None = None
     ):
         super().__init__()
-        if d_model % n_heads:
-            raise ValueError(f"model.d_model={d_model} is no multiple of model.n_heads={n_heads}")
+        must_divide(d_model, n_heads)
         self.n_heads, self.scores = n_heads, scores
         N, K = seq_len + 1, d_model // n_heads  # one position more, for CLS
         self.value, self.out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
@@ -45,7 +43,7 @@ class SynthesizerMixer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         B, N = mask.shape
-        v = self.split(self.value(x))
+        v = split_heads(self.value(x), self.n_heads)
         if self.scores == "random":
             o = F.scaled_dot_product_attention(
                 v.new_zeros(v.shape),
@@ -55,11 +53,8 @@ class SynthesizerMixer(nn.Module):
             )
         else:
             if self.scores == "dense":
-                q = self.split(self.hidden(x).relu())
+                q = split_heads(self.hidden(x).relu(), self.n_heads)
             else:
                 q = self.queries[:, :N].expand(B, -1, -1, -1)
             o = softmax_attention(q, self.keys[:, :N].expand(B, -1, -1, -1), v, mask, scale=1.0)
-        return self.out(rearrange(o, "b h n k -> b n (h k)"))
-
-    def split(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b n (h k) -> b h n k", h=self.n_heads)
+        return self.out(merge_heads(o))

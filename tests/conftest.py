@@ -18,7 +18,7 @@ TINY = [
     "task.variants.short.counts.val=40",
     "task.variants.short.counts.test=50",
 ]
-MODELS = sorted(p.stem for p in (config.CONF / "model").glob("*.yaml") if p.stem != "base")
+MODELS = config.models()
 
 # Budgets that leave several blocks, and less than one feature a token, of 60 tokens.
 SMALL = {

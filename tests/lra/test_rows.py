@@ -124,3 +124,8 @@ def test_a_row_whose_interval_covers_chance_is_at_chance(correct, at_chance):
     """Chance is the majority label: 17 % here, n = 1,000."""
     assert row(test=rows.score(correct, 1000)).at_chance is at_chance
     assert not row(test=None).at_chance
+
+
+def test_extra_size_is_a_share_of_the_transformers():
+    assert row(parameters=1200, transformer_parameters=1000).extra_size == pytest.approx(0.2)
+    assert row(parameters=1200).extra_size is None  # rows older than the field

@@ -131,3 +131,15 @@ def test_a_row_at_chance_is_flagged_and_not_hidden():
 
 def test_a_table_states_the_length():
     assert column([row()], "length") == {"fourier": "2,000", "[majority label]": "-"}
+
+
+def test_what_is_not_size_matched_and_what_is_dense_says_so():
+    near, far = (row(parameters=n, transformer_parameters=1000, cost="N") for n in (1099, 900))
+    assert column([near], "parameters")["fourier"] == "1,099"
+    assert not any("not size-matched" in note for note in tables.notes([near, far]))
+    far = row(parameters=1250, transformer_parameters=1000, cost="N^2")
+    assert column([far], "parameters")["fourier"] == "1,250 (+25%)"
+    assert any("not size-matched" in note for note in tables.notes([near, far]))
+    assert column([near], "cost")["fourier"] == "N"
+    assert column([far], "cost")["fourier"] == "N^2 (dense)"
+    assert column([row(model="performer")], "cost")["performer"] == "N"  # older than the field
