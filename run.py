@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> float | None:
         else:
             this.forget_older_than(done)
             row = train(cfg, this)
-        tables.show([row])
+        tables.show([row], this.results)
     return row.val.accuracy
 
 
@@ -61,7 +61,7 @@ def train(cfg: DictConfig, this: Cell):
                 attempt.facts |= training.progress()
             training.test_selected()
             attempt.facts |= training.results()
-            row = attempt.write("done", predictions=training.module.predictions)
+            row = attempt.write("done", **training.predictions())
     this.last.unlink(missing_ok=True)
     return row
 

@@ -49,10 +49,17 @@ class Attempt:
         }
 
     def write(
-        self, status: rows.Status, error: str | None = None, predictions: np.ndarray | None = None
+        self,
+        status: rows.Status,
+        error: str | None = None,
+        predictions: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ) -> rows.Row:
+        """predictions: of the test examples that were scored; labels: of the whole test split."""
         row = rows.Row(**self.facts, status=status, error=error, finished=now())
         if is_main_process():
+            if labels is not None:
+                rows.write_labels(self.cell.results, row.fingerprint, labels)
             path = rows.write(self.cell.rows, row, predictions)
             row = rows.read(path)
         return row

@@ -17,12 +17,14 @@ from lra import config, files
 class Cell:
     """id: hash of the configuration that decides the result, and of the data's fingerprint.
 
-    work (ignored by git) holds checkpoints and logs. Its name follows from the id, so that the same
-    command typed again finds what an interrupted one left. rows holds the records.
+    results is the folder of all that is kept. In it, work (ignored by git) holds checkpoints and
+    logs: its name follows from the id, so that the same command typed again finds what an
+    interrupted one left. rows holds the records.
     """
 
     id: str
     manifest: Manifest
+    results: Path
     work: Path
     rows: Path
 
@@ -62,6 +64,7 @@ def cell(cfg: DictConfig, manifest: Manifest) -> Cell:
     return Cell(
         id=identifier,
         manifest=manifest,
+        results=path,
         work=path / "work" / identifier,
         rows=path / "runs" / cfg.task.name / config.label(cfg.model),
     )

@@ -92,13 +92,6 @@ def must_agree(theirs: DictConfig, cfg: DictConfig) -> None:
             )
 
 
-def predictions(path: Path) -> np.ndarray:
-    try:
-        return np.load(path.with_suffix(".npy"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path.with_suffix('.npy')} cannot be read: restore it.") from error
-
-
 def compare(this, module) -> None:
     done = [
         (row, path)
@@ -107,7 +100,7 @@ def compare(this, module) -> None:
     ]
     if done:
         _, path = done[-1]
-        same = np.array_equal(predictions(path), module.predictions)
+        same = np.array_equal(rows.read_array(path.with_suffix(".npy")), module.predictions)
         print(f"Equal to {path}: logits bit for bit, predictions {'too' if same else 'DIFFER'}.")
         return
     newest = rows.newest_done(this.rows, this.id)
@@ -115,7 +108,7 @@ def compare(this, module) -> None:
         print("No finished row of this cell is stored here to compare with.")
         return
     row, path = newest
-    stored = predictions(path)
+    stored = rows.read_array(path.with_suffix(".npy"))
     different = int((stored != module.predictions).sum())
     if different == 0:
         print(f"Equal to {path}: every prediction; the logits differ in their last bits.")

@@ -1,7 +1,8 @@
 """The results store: one immutable JSON per attempt, `<cell id>-<attempt>.json`.
 
 Beside it, `<cell id>-<attempt>.npy` holds the predicted class of every test example, in the order
-of the packed split.
+of the packed split; labels/<fingerprint>.npy holds what they should be, once for all rows on one
+data set, so that models can be compared example by example where the data are not at hand.
 """
 
 import io
@@ -33,11 +34,10 @@ class Score(Record):
 
 
 def score(correct: int, n: int) -> Score:
-    z = 1.959963984540054
-    p, width = correct / n, z / n
-    centre = (p + z * width / 2) / (1 + z * width)
-    half = width * (p * (1 - p) * n + z * z / 4) ** 0.5 / (1 + z * width)
-    return Score(accuracy=p, correct=correct, n=n, low=centre - half, high=centre + half)
+    from scipy.stats import binomtest  # a second's import, which --help need not wait for
+
+    interval = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    return Score(accuracy=correct / n, correct=correct, n=n, low=interval.low, high=interval.high)
 
 
 class Speed(Record):
@@ -143,6 +143,43 @@ def _write_predictions(path: Path, predictions: np.ndarray | None) -> bool:
     content = io.BytesIO()
     np.save(content, predictions)
     return write_new(path, content.getvalue())
+
+
+def _labels(root: Path, fingerprint: str) -> Path:
+    return root / "labels" / f"{fingerprint[:16]}.npy"
+
+
+def write_labels(root: Path, fingerprint: str, labels: np.ndarray) -> None:
+    """The labels of the whole test split, once."""
+    path = _labels(root, fingerprint)
+    if not path.exists():
+        content = io.BytesIO()
+        np.save(content, labels)
+        write_new(path, content.getvalue())
+
+
+def read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: restore it.") from error
+
+
+def correct(root: Path, row: Row) -> np.ndarray | None:
+    """bool (N,): which test examples a stored row has right; None where its predictions or the
+    labels are not stored below `root`. Raises UserError where they contradict the row."""
+    path = root / "runs" / row.task / row.model / f"{row.cell}-{row.attempt}.npy"
+    labels = _labels(root, row.fingerprint)
+    if not (path.exists() and labels.exists()):
+        return None
+    predicted = read_array(path)
+    right = predicted == read_array(labels)[: len(predicted)]
+    if (right.sum(), len(right)) != (row.test.correct, row.test.n):
+        raise UserError(
+            f"{path} has {right.sum()} of {len(right)} right, but its row says {row.test.correct} "
+            f"of {row.test.n}: restore both from git."
+        )
+    return right
 
 
 def read(path: Path) -> Row:

@@ -2,14 +2,17 @@
 
 Prints them, and writes <results.path>/tables/accuracy.{md,csv}. Rows of two protocols, of two
 variants or of two data sets never share a table; modified rows enter with modified=true alone.
+A rank is a range where the stored predictions cannot tell models apart (lra/statistics.py).
 """
 
 import json
-import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import mean, stdev
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -19,11 +22,14 @@ from lra.config import flatten
 from lra.errors import UserError, exit_code
 from lra.files import make_folder, replacing
 from lra.rows import Row
+from lra.statistics import interval, ranks
 
 COLUMNS = [
+    "rank",
     "model",
     "test accuracy %",
-    "95 % interval / sd",
+    "95 % interval",
+    "sd",
     "seeds",
     "val %",
     "length",
@@ -36,6 +42,7 @@ COLUMNS = [
     "device",
     "preset",
 ]
+TEST_SET_ONLY = "test set only"
 
 
 def newest(all_rows: list[Row]) -> list[Row]:
@@ -77,27 +84,27 @@ def _percent(value: float) -> str:
 def _mean(values: list, form: str, scale: float = 1.0) -> str:
     """A missing measurement is a dash and takes no part in the mean."""
     known = [v for v in values if v is not None]
-    return form.format(scale * statistics.mean(known)) if known else "-"
+    return form.format(scale * mean(known)) if known else "-"
 
 
-def _line(name: str, group: list[Row]) -> dict[str, str]:
+def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
     """One line of a table: the seeds of one configuration."""
     first = group[0]
-    tests = [row.test for row in group]
+    tests = [row.test.accuracy for row in group]
     chance = " (at chance)" if all(row.at_chance for row in group) else ""
-    if len(group) == 1:
-        spread = f"{_percent(tests[0].low)} - {_percent(tests[0].high)}"
-    else:
-        spread = f"± {100 * statistics.stdev(t.accuracy for t in tests):.2f} sd"
+    low, high = interval(tests, first.test.n)
+    spread = f"{100 * stdev(tests):.2f}" if len(tests) > 1 else TEST_SET_ONLY
     devices = sorted({_device(row) for row in group})
     return dict(
         zip(
             COLUMNS,
             [
+                rank,
                 name,
-                _mean([t.accuracy for t in tests], "{:.2f}", 100) + chance,
+                _mean(tests, "{:.2f}", 100) + chance,
+                f"{_percent(low)}-{_percent(high)}",
                 spread,
-                ", ".join(str(row.seed) for row in group),
+                f"{len(group)} ({', '.join(str(row.seed) for row in group)})",
                 _mean([row.val.accuracy for row in group], "{:.2f}", 100),
                 f"{first.config['model']['seq_len']:,}",
                 _cost(first),
@@ -141,9 +148,21 @@ def _device(row: Row) -> str:
     return f"{where['device']}{unit}, {where['precision']}"
 
 
-def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
+def _ranks(groups: list[list[Row]], root: Path) -> list[str]:
+    """Of each line among those whose predictions are stored: 2, or 2-4 where models are tied."""
+    correct = [[rows.correct(root, row) for row in group] for group in groups]
+    known = [i for i, seeds in enumerate(correct) if all(right is not None for right in seeds)]
+    if len(known) < 2 or len({len(right) for i in known for right in correct[i]}) > 1:
+        return ["-"] * len(groups)
+    texts = ["-"] * len(groups)
+    for i, (best, worst) in zip(known, ranks([np.array(correct[i]) for i in known]), strict=True):
+        texts[i] = f"{best}-{worst}" if best < worst else f"{best}"
+    return texts
+
+
+def tables(chosen: list[Row], root: Path) -> dict[str, pd.DataFrame]:
     """Title -> table: one for each (task, variant, data, protocol), best model first; the trivial
-    baselines of the data stand in it as rows."""
+    baselines of the data stand in it as rows. root: where the predictions are stored."""
     groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
@@ -152,8 +171,8 @@ def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
     for (task, variant, fingerprint, protocol), models in sorted(groups.items()):
         lines = []
         lists = [sorted(group, key=lambda row: row.seed) for group in models.values()]
-        for name, group in zip(_names(lists), lists, strict=True):
-            lines.append((statistics.mean(r.test.accuracy for r in group), _line(name, group)))
+        for rank, name, group in zip(_ranks(lists, root), _names(lists), lists, strict=True):
+            lines.append((mean(r.test.accuracy for r in group), _line(rank, name, group)))
         sample = next(iter(models.values()))[0]
         for name, accuracy in sample.baselines.items():
             line = dict.fromkeys(COLUMNS, "-")
@@ -170,8 +189,8 @@ def tables(chosen: list[Row]) -> dict[str, pd.DataFrame]:
     return result
 
 
-def notes(chosen: list[Row]) -> list[str]:
-    """What a reader of the tables must know."""
+def notes(chosen: list[Row], frames: Iterable[pd.DataFrame]) -> list[str]:
+    """What a reader of these tables, made of these rows, must know."""
     sources = {
         f"{row.protocol}, {row.task}: {row.schedule_source}"
         for row in chosen
@@ -186,30 +205,46 @@ def notes(chosen: list[Row]) -> list[str]:
         "a percentage beside the parameters: not size-matched, more than 10 % away from the "
         "transformer of the same width and depth"
     ]
+    tied = [
+        "a rank such as 2-4: the data cannot tell these models apart (pairwise on the test "
+        "examples, bootstrap over examples and seeds, McNemar for single seeds; Holm at 5 % over "
+        "the table)"
+    ]
+    single = [
+        f"{TEST_SET_ONLY}: one seed, so interval and rank hold for this trained model, not for "
+        "other seeds"
+    ]
     return [
         *sorted(sources),
         *sorted(warnings),
         *(sizes if any(map(_not_size_matched, chosen)) else []),
+        *(tied if any(frame["rank"].str.fullmatch(r"\d+-\d+").any() for frame in frames) else []),
+        *(single if any((frame["sd"] == TEST_SET_ONLY).any() for frame in frames) else []),
     ]
 
 
-def markdown(chosen: list[Row]) -> str:
+def markdown(chosen: list[Row], frames: dict[str, pd.DataFrame]) -> str:
     text = "<!-- written by python -m lra.tables from the rows in results/runs; do not edit -->\n"
-    for title, table in tables(chosen).items():
+    for title, table in frames.items():
         header = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
         cells = [[c.replace("|", r"\|") for c in row] for row in table.itertuples(index=False)]
         lines = ["| " + " | ".join(row) + " |" for row in cells]
         text += f"\n## {title}\n\n{header}" + "\n".join(lines) + "\n"
-    for note in notes(chosen):
+    for note in notes(chosen, frames.values()):
         text += f"\n- {note}"
     return text + "\n"
 
 
-def show(chosen: list[Row]) -> None:
+def show(chosen: list[Row], root: Path) -> None:
+    """Prints the tables of these rows, whose predictions are stored below root."""
+    _print(chosen, tables(chosen, root))
+
+
+def _print(chosen: list[Row], frames: dict[str, pd.DataFrame]) -> None:
     """On the terminal: the columns that differ from line to line, then the rest."""
     console = Console(width=None if sys.stdout.isatty() else 160)
-    narrow = [c for c in COLUMNS if c not in ("device", "preset", "cost")]
-    for title, table in tables(chosen).items():
+    narrow = [c for c in COLUMNS if c not in ("device", "preset", "cost", "length")]
+    for title, table in frames.items():
         view = Table(title=title, title_justify="left")
         for column in narrow:
             view.add_column(column, justify="left" if column == "model" else "right")
@@ -218,7 +253,7 @@ def show(chosen: list[Row]) -> None:
         console.print(view)
         for device in sorted(set(table.device) - {"-"}):
             console.print(device, markup=False)
-    for note in notes(chosen):
+    for note in notes(chosen, frames.values()):
         console.print(f"- {note}", markup=False)
 
 
@@ -233,11 +268,12 @@ def main() -> None:
             f"There are no finished {'' if with_modified else 'conforming '}rows in {path / 'runs'}"
             f"{'' if with_modified else ' (modified=true shows the others)'}."
         )
-    show(chosen)
+    frames = tables(chosen, path)
+    _print(chosen, frames)
     folder = make_folder(path / "tables")
     with replacing(folder / "accuracy.md") as temporary:
-        temporary.write_text(markdown(chosen))
-    frame = pd.concat([table.assign(table=title) for title, table in tables(chosen).items()])
+        temporary.write_text(markdown(chosen, frames))
+    frame = pd.concat([table.assign(table=title) for title, table in frames.items()])
     with replacing(folder / "accuracy.csv") as temporary:
         frame.to_csv(temporary, index=False)
     print(f"written: {folder / 'accuracy.md'}, {folder / 'accuracy.csv'}")

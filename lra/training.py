@@ -137,6 +137,10 @@ class Training:
             "memory": self.memory.memory(),
         }
 
+    def predictions(self) -> dict:
+        labels = self.data.splits["test"].split.labels
+        return {"predictions": self.module.predictions, "labels": labels}
+
 
 def transformer_parameters(cfg: DictConfig) -> int:
     """How many the transformer of the same width, depth and length has."""

@@ -1,13 +1,28 @@
 import re
+from pathlib import Path
 
-from lra import rows, tables
+import numpy as np
+import pytest
+
+from lra import rows, statistics, tables
+from lra.errors import UserError
 from tests.conftest import ROOT
 from tests.lra.test_rows import row
 
+NOWHERE = Path("nowhere")  # no predictions are stored
 
-def only_table(chosen):
-    (table,) = tables.tables(chosen).values()
+
+def only_table(chosen, root=NOWHERE):
+    (table,) = tables.tables(chosen, root).values()
     return table
+
+
+def markdown(chosen):
+    return tables.markdown(chosen, tables.tables(chosen, NOWHERE))
+
+
+def notes(chosen, root=NOWHERE):
+    return tables.notes(chosen, tables.tables(chosen, root).values())
 
 
 def column(chosen, name):
@@ -22,13 +37,17 @@ def test_seeds_give_mean_spread_and_list():
     ]
     line = only_table(chosen).iloc[0]
     assert line["test accuracy %"] == "37.00"
-    assert line["95 % interval / sd"] == "± 1.00 sd"
-    assert line["seeds"] == "0, 1, 2"
+    assert line["sd"] == "1.00"
+    low, high = statistics.interval([0.36, 0.37, 0.38], 2000)
+    assert line["95 % interval"] == f"{100 * low:.2f}-{100 * high:.2f}"
+    assert line["seeds"] == "3 (0, 1, 2)"
+    assert not any("test set only" in note for note in notes(chosen))
 
 
 def test_one_seed_gives_its_interval():
     line = only_table([row(test=rows.score(740, 2000))]).iloc[0]
-    assert line["95 % interval / sd"] == "34.91 - 39.14"
+    assert line["95 % interval"] == "34.91-39.14" and line["sd"] == "test set only"
+    assert any("test set only: one seed" in note for note in notes([row()]))
 
 
 def test_the_trivial_baselines_stand_among_the_models():
@@ -54,7 +73,7 @@ def test_a_rerun_is_not_another_seed():
 
 def test_protocols_variants_and_data_never_share_a_table():
     chosen = [row(), row(protocol="lite"), row(variant="short"), row(fingerprint="e" * 64)]
-    assert len(tables.tables(chosen)) == 4
+    assert len(tables.tables(chosen, NOWHERE)) == 4
 
 
 def test_modified_rows_stand_apart_from_conforming_ones():
@@ -67,8 +86,8 @@ def test_modified_rows_stand_apart_from_conforming_ones():
         ),
     ]
     assert column(chosen, "seeds") == {
-        "fourier": "0",
-        "fourier (modified: optim.lr=0.002)": "0",
+        "fourier": "1 (0)",
+        "fourier (modified: optim.lr=0.002)": "1 (0)",
         "[majority label]": "-",
     }
 
@@ -83,8 +102,8 @@ def test_settings_that_changed_between_two_rows_are_not_averaged():
         for i, w in enumerate((0.05, 0.05, 0.1))
     ]
     assert column(chosen, "seeds") == {
-        "fourier [optim.warmup=0.05]": "0, 1",
-        "fourier [optim.warmup=0.1]": "2",
+        "fourier [optim.warmup=0.05]": "2 (0, 1)",
+        "fourier [optim.warmup=0.1]": "1 (2)",
         "[majority label]": "-",
     }
 
@@ -97,19 +116,26 @@ def test_a_missing_measurement_is_a_dash():
 def test_the_source_is_printed_and_null_is_a_shared_setting():
     assert column([row()], "preset")["fourier"] == "shared setting"
     assert column([row(preset_source="paper, table 1")], "preset")["fourier"] == "paper, table 1"
-    assert "a paper" in tables.markdown([row()])
+    assert "a paper" in markdown([row()])
 
 
 def test_the_committed_tables_are_those_of_the_committed_rows():
     every = rows.read_all(ROOT / "results")
     chosen = [r for r in tables.newest(every) if not r.modified]
     assert chosen, "the committed rows are gone"
-    assert (ROOT / "results/tables/accuracy.md").read_text() == tables.markdown(chosen)
+    frames = tables.tables(chosen, ROOT / "results")
+    assert (ROOT / "results/tables/accuracy.md").read_text() == tables.markdown(chosen, frames)
+    assert "-" not in {
+        rank
+        for frame in frames.values()
+        for rank in frame[~frame["model"].str.startswith("[")]["rank"]
+        if len(frame) - frame["model"].str.startswith("[").sum() > 1
+    }, "predictions or labels of a row are not committed"
 
 
 def test_every_line_of_the_markdown_has_every_column():
     chosen = [row(baselines={"majority label | root operator": {"val": 0.3, "test": 0.4}})]
-    lines = [ln for ln in tables.markdown(chosen).splitlines() if ln.startswith("|")]
+    lines = [ln for ln in markdown(chosen).splitlines() if ln.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(tables.COLUMNS) + 1}
 
 
@@ -119,7 +145,7 @@ def test_rows_in_any_order_give_the_same_text():
         for s in range(3)
         for m in "abc"
     ]
-    assert tables.markdown(chosen) == tables.markdown(chosen[::-1])
+    assert markdown(chosen) == markdown(chosen[::-1])
 
 
 def test_a_row_at_chance_is_flagged_and_not_hidden():
@@ -136,10 +162,61 @@ def test_a_table_states_the_length():
 def test_what_is_not_size_matched_and_what_is_dense_says_so():
     near, far = (row(parameters=n, transformer_parameters=1000, cost="N") for n in (1099, 900))
     assert column([near], "parameters")["fourier"] == "1,099"
-    assert not any("not size-matched" in note for note in tables.notes([near, far]))
+    assert not any("not size-matched" in note for note in notes([near, far]))
     far = row(parameters=1250, transformer_parameters=1000, cost="N^2")
     assert column([far], "parameters")["fourier"] == "1,250 (+25%)"
-    assert any("not size-matched" in note for note in tables.notes([near, far]))
+    assert any("not size-matched" in note for note in notes([near, far]))
     assert column([near], "cost")["fourier"] == "N"
     assert column([far], "cost")["fourier"] == "N^2 (dense)"
     assert column([row(model="performer")], "cost")["performer"] == "N"  # older than the field
+
+
+def stored(root, model, right, **changes):
+    """A row of 200 test examples with its predictions, of which `right` are right."""
+    right = np.array(right, bool)
+    rows.write_labels(root, "f" * 64, np.ones(200, np.uint8))
+    entry = row(
+        cell=f"{model}{changes.get('seed', 0)}",
+        model=model,
+        test=rows.score(int(right.sum()), 200),
+        config={"name": model, "model": {"seq_len": 5}},
+        **changes,
+    )
+    return rows.read(rows.write(root / "runs/listops" / model, entry, right.astype(np.uint8)))
+
+
+def test_models_that_the_data_cannot_tell_apart_share_a_rank(tmp_path):
+    best, close, far = np.arange(200) < 150, np.arange(200) < 148, np.arange(200) >= 150
+    chosen = [
+        stored(tmp_path, name, right)
+        for name, right in {"far": far, "close": close, "best": best}.items()
+    ]
+    table = only_table(chosen, tmp_path)
+    assert table[["model", "rank"]].values.tolist() == [
+        ["best", "1-2"],
+        ["close", "1-2"],
+        ["far", "3"],
+        ["[majority label]", "-"],
+    ]
+    assert any("cannot tell these models apart" in note for note in notes(chosen, tmp_path))
+    assert not any(
+        "cannot tell these models apart" in note for note in notes(chosen[::2], tmp_path)
+    )
+
+
+def test_a_model_without_stored_predictions_has_no_rank(tmp_path):
+    chosen = [
+        stored(tmp_path, "a", np.arange(200) < 150),
+        stored(tmp_path, "b", np.arange(200) >= 150),
+        row(model="c", cell="c", config={"name": "c", "model": {"seq_len": 5}}),
+    ]
+    table = only_table(chosen, tmp_path)
+    ranks = dict(zip(table["model"], table["rank"], strict=True))
+    assert ranks == {"a": "1", "b": "2", "c": "-", "[majority label]": "-"}
+
+
+def test_predictions_that_contradict_their_row_are_refused(tmp_path):
+    entry = stored(tmp_path, "a", np.arange(200) < 150)
+    np.save(tmp_path / "runs/listops/a/a0-1.npy", np.zeros(200, np.uint8))
+    with pytest.raises(UserError, match="0 of 200 right, but its row says 150"):
+        rows.correct(tmp_path, entry)

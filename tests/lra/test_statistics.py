@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from scipy import special, stats
+from statsmodels.stats.proportion import proportion_confint
+
+from lra import statistics
+
+
+def test_one_seed_has_wilsons_interval():
+    expected = proportion_confint(740, 2000, method="wilson")
+    assert statistics.interval([0.37], 2000) == pytest.approx(expected, abs=1e-12)
+
+
+def test_several_seeds_hold_both_kinds_of_noise():
+    """Worked by hand: p = 0.37, s = 0.01, n = 3, t(2) = 4.3027, z = 1.9600, N = 2,000."""
+    seeds, test = 4.302653 * 0.01 / 3**0.5, 1.959964 * (0.37 * 0.63 / 2000) ** 0.5
+    half = (seeds**2 + test**2) ** 0.5
+    low, high = statistics.interval([0.36, 0.37, 0.38], 2000)
+    assert (low, high) == pytest.approx((0.37 - half, 0.37 + half), abs=1e-6)
+
+
+def test_the_part_of_the_test_set_is_not_averaged_out_by_seeds():
+    low, high = statistics.interval([0.5] * 100, 1000)
+    assert (high - low) / 2 == pytest.approx(1.959964 * 0.5 / 1000**0.5)
+
+
+def arena(rng, seeds, examples, level=0.0, spread=0.15):
+    """Right or wrong for models whose seeds differ in skill and whose examples differ in
+    difficulty, the same examples for all: bool (seeds, examples); the true accuracy as well."""
+    difficulty = rng.normal(0, 1.5, examples)
+    skill = level + rng.normal(0, spread, seeds)
+    right = rng.random((seeds, examples)) < special.expit(skill[:, None] - difficulty)
+    return right, difficulty
+
+
+def accuracy(level, spread=0.15):
+    """Over all seeds and examples, by integration."""
+    x, w = np.polynomial.hermite_e.hermegauss(60)
+    sd = (1.5**2 + spread**2) ** 0.5
+    return float((w * special.expit(level + sd * x)).sum() / w.sum())
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.3])
+def test_coverage_is_at_least_93_percent(n, spread):
+    """Of other seeds and other test sets; 2,000 arenas, so that 95 % would give 94-96 %."""
+    rng, truth, arenas = np.random.default_rng([n, int(100 * spread)]), accuracy(0.3, spread), 2000
+    held = 0
+    for _ in range(arenas):
+        right, _ = arena(rng, n, 500, 0.3, spread)
+        low, high = statistics.interval(right.mean(1).tolist(), 500)
+        held += low <= truth <= high
+    assert held / arenas >= 0.93
+
+
+def test_single_seeds_are_compared_by_mcnemar():
+    a = np.array([[1] * 40 + [0] * 10 + [1] * 30], bool)
+    b = np.array([[1] * 40 + [1] * 10 + [0] * 30], bool)
+    assert statistics.p_value(a, b) == pytest.approx(stats.binomtest(10, 40).pvalue)
+    assert statistics.p_value(a, a) == 1.0
+
+
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 3), (1, 3)])
+def test_equal_models_are_told_apart_no_more_often_than_the_level(seeds, monkeypatch):
+    """Two models of one skill. With one seed on a side its seeds' noise is unknown: none here."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 500)
+    rng = np.random.default_rng(seeds)
+    spread = 0.0 if 1 in seeds else 0.1
+    below = 0
+    for _ in range(200):
+        both, _ = arena(rng, sum(seeds), 300, 0.3, spread)
+        below += statistics.p_value(both[: seeds[0]], both[seeds[0] :]) < 0.05
+    assert below / 200 <= 0.09, below  # 0.05 and two standard errors, and few seeds
+
+
+def test_different_models_are_told_apart():
+    rng = np.random.default_rng(0)
+    a, difficulty = arena(rng, 3, 2000, 0.6, 0.05)
+    b = rng.random((3, 2000)) < special.expit(0.0 - difficulty)
+    assert statistics.p_value(a, b) < 0.001
+    assert statistics.p_value(b, a) < 0.001
+
+
+def test_ranks_are_ranges_where_models_are_tied():
+    rng = np.random.default_rng(0)
+    difficulty = rng.normal(0, 1.5, 2000)
+    models = [
+        rng.random((1, 2000)) < special.expit(level - difficulty) for level in (0.0, 1.5, 0.02, 1.5)
+    ]
+    assert statistics.ranks(models) == [(3, 4), (1, 2), (3, 4), (1, 2)]
+    assert statistics.ranks(models[:1]) == [(1, 1)]
