@@ -15,8 +15,7 @@ def settings(**defaults: str) -> dict[str, str]:
 
 
 def numbers(text: str) -> list[int]:
-    """Whole numbers between commas."""
-    try:
-        return [int(n) for n in text.split(",")]
-    except ValueError:
-        raise UserError(f"{text}: give whole numbers with commas between them.") from None
+    """Whole numbers above 0 between commas."""
+    if not all(n.isdecimal() and int(n) for n in text.split(",")):
+        raise UserError(f"{text}: give whole numbers above 0 with commas between them.")
+    return [int(n) for n in text.split(",")]

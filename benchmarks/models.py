@@ -19,7 +19,7 @@ from benchmarks import numbers, settings
 from benchmarks.scaling import build, measure_apart
 from lra.check import named
 from lra.environment import cores
-from lra.errors import exit_code
+from lra.errors import UserError, exit_code
 from lra.files import replacing
 
 BATCH = 4
@@ -198,7 +198,9 @@ HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 def main() -> None:
     warnings.simplefilter("ignore")  # of the public packages
     given = settings(models="all", rounds="5", lengths="1024,2048,4096", widths="64,256")
-    chosen, (rounds,) = named(given["models"]), numbers(given["rounds"])
+    chosen, (rounds, *more) = named(given["models"]), numbers(given["rounds"])
+    if more:
+        raise UserError(f"rounds={given['rounds']}: give one number.")
     lengths, widths = numbers(given["lengths"]), numbers(given["widths"])
     torch.set_num_threads(cores())
     print(" | ".join(HEADER))

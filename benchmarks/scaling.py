@@ -21,7 +21,7 @@ from benchmarks import numbers, settings
 from lra import config
 from lra.check import named
 from lra.environment import cores
-from lra.errors import exit_code
+from lra.errors import UserError, exit_code
 from lra.files import replacing
 from lra.measure import PeakMemory
 
@@ -53,7 +53,10 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 def measure_apart(*arguments) -> dict:
     """measure(...) in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.scaling", "--one", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.splitlines() or [f"ended by {done.returncode}"])[-1]
+        raise UserError(f"{' '.join(map(str, arguments))} could not be measured: {reason}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -68,6 +71,8 @@ def exponent(lengths: list[int], values: list[float]) -> float:
 def main() -> None:
     given = settings(models="all", lengths="512,1024,2048,4096,8192")
     chosen, lengths = named(given["models"]), numbers(given["lengths"])
+    if len(set(lengths[-3:])) < 2:
+        raise UserError(f"lengths={given['lengths']}: give two or more different ones.")
     header = ["model", "claimed", "time grows as", "memory grows as"]
     header += [f"ms at {n:,}" for n in lengths] + [f"MB at {lengths[-1]:,}"]
     text = (

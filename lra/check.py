@@ -45,6 +45,8 @@ NO_LIMIT = {
     "kernelized": "it is the exact form",
     "linear_transformer": "another similarity than the softmax's; nothing it could be equal to",
     "lru": "a recurrence; the definition is the limit",
+    "luna": "two attentions in a row; nothing it could be equal to",
+    "mega": "gates and a moving average beside attention; nothing it could be equal to",
     "s4d": "a recurrence; the definition is the limit",
     "synthesizer": "no products of tokens; nothing it could be equal to",
     "transformer": "it is the exact form",

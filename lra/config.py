@@ -1,5 +1,6 @@
 """Composing the configuration, and what of it decides a result."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +91,18 @@ class Trainer(Group):
     checkpoint_seconds: NonNegativeFloat
 
 
+class Trunk(BaseModel):
+    """Of every model, beside what its mixer's constructor checks."""
+
+    d_model: PositiveInt
+    n_layers: PositiveInt
+    n_heads: PositiveInt
+    d_ff: PositiveInt
+    seq_len: PositiveInt
+    dropout: float = Field(ge=0, lt=1)
+    attention_dropout: float = Field(ge=0, lt=1)
+
+
 class Settings(Group):
     """Types of the keys that no constructor checks; a key that a preset made up fails here."""
 
@@ -158,6 +171,25 @@ def check(cfg: DictConfig) -> None:
             "or choose another protocol."
         )
     validated(Settings, {key: plain(cfg)[key] for key in Settings.model_fields})
+    validated(Trunk, {key: cfg.model[key] for key in Trunk.model_fields}, "model.")
+    for layer in cfg.model.block.get("filter_layers", []):
+        if layer not in range(cfg.model.n_layers):
+            raise UserError(
+                f"model.block.filter_layers={cfg.model.block.filter_layers}: there are "
+                f"{cfg.model.n_layers} layers, counted from 0."
+            )
+    _check_used(cfg)
+
+
+def _check_used(cfg: DictConfig) -> None:
+    """Raises UserError for a setting of attention that this model does not read: its row would
+    claim it."""
+    block = json.dumps(plain(cfg)["model"]["block"])
+    unused = [k for k in ("n_heads", "d_qkv", "attention_dropout") if f"{{model.{k}}}" not in block]
+    if unused and (changed := [k for k in unused if f"model.{k}" in modified(cfg)]):
+        raise UserError(
+            f"model={cfg.model.name} has no {changed[0]}: leave model.{changed[0]} out."
+        )
 
 
 def identity(cfg: DictConfig, resolve: bool = True) -> dict:

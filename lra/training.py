@@ -24,6 +24,7 @@ class Training:
     def __init__(self, cfg: DictConfig, cell: Cell, stop: StopSignal):
         setup.quiet()
         setup.keep_freed_memory()
+        cfg = cfg.copy()  # instantiate resolves interpolations in place
         self.cfg, self.cell = cfg, cell
         steps, batch_size = cfg.trainer.max_steps, cfg.batch_size
 

@@ -7,6 +7,7 @@ It runs torch's fused scaled_dot_product_attention, so that the baseline is the 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import wraps
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,25 @@ def must_divide(width: int, n_heads: int, name: str = "d_model") -> None:
         raise ValueError(f"model.{name}={width} is no multiple of model.n_heads={n_heads}")
 
 
+def at_least(least: float, **settings) -> None:
+    for name, value in settings.items():
+        if not value >= least:
+            raise ValueError(f"{name}={value}: choose {least} or more")
+
+
+def in_float32(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """For a mechanism that half precision would ruin, under autocast too: `attend` sees float32 (or
+    wider), and its result goes back to what came."""
+
+    @wraps(attend)
+    def wide(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        dtype = torch.promote_types(q.dtype, torch.float32)
+        with torch.autocast(q.device.type, enabled=False):
+            return attend(self, q.to(dtype), k.to(dtype), v.to(dtype), mask).to(q.dtype)
+
+    return wide
+
+
 def split_heads(x: Tensor, n_heads: int) -> Tensor:
     return rearrange(x, "b n (h k) -> b h n k", h=n_heads)
 
@@ -66,6 +86,10 @@ class SoftmaxAttention(MultiHeadAttention):
         self, d_model: int, *, n_heads: int, d_qkv: int | None = None, dropout: float = 0.0
     ):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"attention_dropout={dropout}: choose a probability from 0 up to, not including, 1"
+            )
         self.dropout = dropout
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

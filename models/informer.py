@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, at_least
 
 
 class ProbSparseAttention(MultiHeadAttention):
     def __init__(self, d_model: int, *, n_heads: int, features: int, d_qkv: int | None = None):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        at_least(2, features=features)  # of one key, M(q) = 0 for every query
         self.register_buffer("draw", torch.rand(features))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

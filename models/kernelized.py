@@ -2,16 +2,18 @@
 
     o_i = sum_j exp(-|q_i - k_j|^2 / (2 sqrt(K))) v_j
 a Gaussian kernel in place of the softmax, and no normalisation. It is dense: N^2 weights.
-No differences from the authors' code but padded queries, which give 0 here.
+Half precision is computed in float32, as in the authors' code: the exponents cancel. No differences
+from it but padded queries, which give 0 here.
 """
 
 import torch
 from torch import Tensor
 
-from models.attention import MultiHeadAttention, at_each_length
+from models.attention import MultiHeadAttention, at_each_length, in_float32
 
 
 class KernelizedAttention(MultiHeadAttention):
+    @in_float32
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         if q.device.type == "cpu" and not torch.compiler.is_compiling():
             return at_each_length(lambda q, k, v: gaussian_kernel(q, k) @ v, (q, k, v), mask)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, at_least
 
 
 class LinformerAttention(MultiHeadAttention):
@@ -32,6 +32,7 @@ class LinformerAttention(MultiHeadAttention):
         shapes = {"key_value": (1, 1), "heads": (2, 1), "none": (2, n_heads)}
         if share not in shapes:
             raise ValueError(f"share={share}: choose key_value, heads or none")
+        at_least(1, features=features)
         features = min(features, seq_len)
         # N(0, 1 / features), as in the paper's Theorem 2; one column more, for CLS
         self.projection = nn.Parameter(torch.randn(*shapes[share], features, seq_len + 1))

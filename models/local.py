@@ -9,14 +9,13 @@ Differences from the authors' code (window 50 there): the last block may be shor
 
 from torch import Tensor
 
-from models.attention import MultiHeadAttention, attend_blocks, blocks
+from models.attention import MultiHeadAttention, at_least, attend_blocks, blocks
 
 
 class LocalAttention(MultiHeadAttention):
     def __init__(self, d_model: int, *, n_heads: int, window: int, d_qkv: int | None = None):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
-        if window < 1:
-            raise ValueError(f"window={window}: choose 1 or more")
+        at_least(1, window=window)
         self.window = window
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

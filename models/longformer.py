@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention, attend_blocks, blocks, merge_heads
+from models.attention import MultiHeadAttention, at_least, attend_blocks, blocks, merge_heads
 
 
 class LongformerAttention(MultiHeadAttention):
@@ -32,6 +32,7 @@ class LongformerAttention(MultiHeadAttention):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
         if window < 2 or window % 2:
             raise ValueError(f"window={window}: choose an even number, half of it on each side")
+        at_least(0, global_tokens=global_tokens)
         self.half, self.global_tokens = window // 2, global_tokens
         if global_tokens:
             self.global_qkv = nn.Linear(d_model, self.qkv.out_features)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import at_least
 from models.convolution import fft_size
 
 
@@ -30,6 +31,9 @@ class LRU(nn.Module):
         max_phase: float = 2 * math.pi,
     ):
         super().__init__()
+        at_least(1, d_state=d_state)
+        if not 0 < r_min <= r_max < 1:
+            raise ValueError(f"r_min={r_min}, r_max={r_max}: choose 0 < r_min <= r_max < 1")
         # |lambda|^2 uniform in [r_min^2, r_max^2], the phase in [0, max_phase]
         radius2 = torch.rand(d_state) * (r_max**2 - r_min**2) + r_min**2
         self.nu = nn.Parameter(torch.log(-0.5 * torch.log(radius2)))

@@ -4,15 +4,16 @@ A second sequence P of `packed_length` learned vectors goes through the layers b
     pack      Y = Attn(P, X, X)        P has packed_length positions
     unpack    Attn(X, Y, Y)            so both are linear in N
     x <- x + out(unpack),  P <- P + Y
-In each attention one projection serves as key and value, as in the authors' code. Differences from
-it: the residuals stand in this trunk's order (norm in front); P is not handed to the head.
+In each attention one projection serves as key and value, the authors' tie_kv. Differences from
+their LRA code, which has two, and shares the weights of all layers: the residuals stand in this
+trunk's order (norm in front); P is not handed to the head.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import merge_heads, must_divide, split_heads
+from models.attention import at_least, merge_heads, must_divide, split_heads
 from models.block import Block
 
 
@@ -46,6 +47,7 @@ class LunaBlock(Block):
 
     def __init__(self, d_model: int, *, layer: int, n_layers: int, packed_length: int, **block):
         super().__init__(d_model, layer=layer, **block)
+        at_least(1, packed_length=packed_length)
         self.norm_p = nn.LayerNorm(d_model)
         self.packed_length = packed_length
         self.last = layer == n_layers - 1

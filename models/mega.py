@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import at_each_length, blocks
+from models.attention import at_each_length, at_least, blocks
 from models.block import Block
 from models.convolution import long_convolution, sum_of_powers
 from models.dropout import Dropout
@@ -71,8 +71,9 @@ class GatedAttention(nn.Module):
         super().__init__()
         if attention not in ("softmax", "laplace"):
             raise ValueError(f"attention={attention}: choose softmax or laplace")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk={chunk}: choose 1 or more, or null")
+        at_least(1, z_dim=z_dim, v_dim=v_dim, ema_dim=ema_dim)
+        if chunk is not None:
+            at_least(1, chunk=chunk)
         self.z_dim, self.v_dim, self.attention, self.chunk = z_dim, v_dim, attention, chunk
         self.average = MovingAverage(d_model, ema_dim)
         self.value = nn.Linear(d_model, v_dim)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, at_least
 
 
 class NystromAttention(MultiHeadAttention):
@@ -34,6 +34,7 @@ class NystromAttention(MultiHeadAttention):
         d_qkv: int | None = None,
     ):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        at_least(1, landmarks=landmarks, iterations=iterations)
         self.landmarks, self.iterations = landmarks, iterations
         self.conv = None
         if conv_kernel:

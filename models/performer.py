@@ -15,7 +15,7 @@ largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
 import torch
 from torch import Tensor
 
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, at_least
 from models.linear_transformer import linear_attention
 
 
@@ -33,6 +33,7 @@ class PerformerAttention(MultiHeadAttention):
 
     def __init__(self, d_model: int, *, n_heads: int, features: int, d_qkv: int | None = None):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
+        at_least(1, features=features)
         self.register_buffer(
             "features", orthogonal_features(features, self.qkv.out_features // 3 // n_heads)
         )

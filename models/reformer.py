@@ -18,15 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import blocks, merge_heads, must_divide, split_heads
+from models.attention import at_least, blocks, merge_heads, must_divide, split_heads
 
 
 class LSHAttention(nn.Module):
     def __init__(self, d_model: int, *, n_heads: int, seq_len: int, chunk: int, hashes: int):
         super().__init__()
         must_divide(d_model, n_heads)
-        if chunk < 1 or hashes < 1:
-            raise ValueError(f"chunk={chunk}, hashes={hashes}: choose 1 or more")
+        at_least(1, chunk=chunk, hashes=hashes)
         self.n_heads, self.chunk = n_heads, chunk
         self.qk, self.value = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
         self.out = nn.Linear(d_model, d_model)

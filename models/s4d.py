@@ -26,6 +26,8 @@ class S4D(nn.Module):
         super().__init__()
         if d_state < 2 or d_state % 2:
             raise ValueError(f"d_state={d_state}: choose an even number")
+        if not 0 < dt_min <= dt_max:
+            raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: choose 0 < dt_min <= dt_max")
         S = d_state // 2
         log_dt = torch.rand(d_model) * (math.log(dt_max) - math.log(dt_min)) + math.log(dt_min)
         self.log_dt = nn.Parameter(log_dt)

@@ -15,7 +15,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import Projections, attend_blocks, blocks, merge_heads
+from models.attention import Projections, at_least, attend_blocks, blocks, merge_heads
 
 
 class SinkhornAttention(Projections):
@@ -33,8 +33,9 @@ class SinkhornAttention(Projections):
         d_qkv: int | None = None,
     ):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
-        if block < 1:
-            raise ValueError(f"block={block}: choose 1 or more")
+        at_least(1, block=block, iterations=iterations)
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature}: choose a number above 0")
         self.block, self.iterations, self.temperature = block, iterations, temperature
         C = -(-(seq_len + 1) // block)  # one position more, for CLS
         self.sort = nn.Sequential(

@@ -9,13 +9,15 @@ M. Every query and key a landmark, gamma = 0: kernelized attention itself.
 
 Differences from the authors' code: landmarks are drawn without replacement, half of them from the
 queries, half from the keys; while training at each step anew, as theirs, but for evaluation by a
-draw that is saved with the weights, so that a prediction is always the same.
+draw that is saved with the weights, so that a prediction is always the same. The iteration starts
+from Z_0 = A^T / (|A|_1 |A|_inf) of its own matrix; theirs divides A^T by the largest column sum of
+the whole batch. Half precision is computed in float32, as theirs.
 """
 
 import torch
 from torch import Tensor
 
-from models.attention import MultiHeadAttention
+from models.attention import MultiHeadAttention, at_least, in_float32
 from models.kernelized import gaussian_kernel
 from models.nystromformer import pseudo_inverse
 
@@ -35,10 +37,13 @@ class SkyformerAttention(MultiHeadAttention):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
         if landmarks < 2 or landmarks % 2:
             raise ValueError(f"landmarks={landmarks}: choose an even number")
+        at_least(0, gamma=gamma)
+        at_least(1, iterations=iterations)
         self.landmarks, self.gamma, self.iterations = landmarks, gamma, iterations
         # one number for each query and key position; the largest are landmarks; one more, for CLS
         self.register_buffer("draw", torch.rand(2, seq_len + 1))
 
+    @in_float32
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         draw = torch.rand_like(self.draw) if self.training else self.draw
         m = min(self.landmarks // 2, mask.shape[1])

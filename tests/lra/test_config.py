@@ -209,3 +209,29 @@ def test_environment_yml_agrees_with_pyproject():
     assert sorted(pip) == sorted(wanted)
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", pin) for pin in wanted)
     assert f"python{project['requires-python']}" in conda
+
+
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        (["model.block.filter_layers=[5]"], "there are 2 layers"),
+        (["model.block.filter_layers=[-1]"], "there are 2 layers"),
+        (["model.n_layers=1", "filter=progressive"], "there are 1 layers"),
+        (["model=performer", "model.attention_dropout=0.5"], "model=performer has no attention_dr"),
+        (["model=mega", "model.n_heads=7"], "model=mega has no n_heads"),
+        (["model=luna", "model.d_qkv=32"], "model=luna has no d_qkv"),
+        (["model.d_model=0"], "model.d_model=0"),
+        (["model.dropout=abc"], "model.dropout=abc"),
+        (["model.attention_dropout=1.5"], "model.attention_dropout=1.5"),
+    ],
+)
+def test_a_setting_that_the_model_does_not_have_is_an_error(overrides, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        config.check(config.compose(overrides))
+
+
+def test_building_the_network_does_not_make_a_cell_modified():
+    """instantiate resolves interpolations in place; Training works on a copy."""
+    cfg = config.compose(["model=performer"])
+    instantiate(cfg.copy().model.net)
+    assert config.modified(cfg) == {}

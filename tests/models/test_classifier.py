@@ -46,7 +46,7 @@ class TestEveryModel:
         with torch.autocast("cpu", torch.bfloat16):
             half = module.eval()(ids(), LENGTHS)
         assert half.isfinite().all()
-        torch.testing.assert_close(half.float(), module(ids(), LENGTHS), atol=0.05, rtol=0.05)
+        torch.testing.assert_close(half.float(), module(ids(), LENGTHS), atol=0.015, rtol=0.015)
 
     @pytest.mark.proof("gradients")
     def test_every_parameter_gets_a_gradient(self, model, pooling):

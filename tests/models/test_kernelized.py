@@ -18,3 +18,14 @@ def test_the_masked_form_agrees_with_attending_at_each_length():
     real = mask[:, None, :, None]
     expected = attention.attend(q, k, v, mask) * real
     torch.testing.assert_close(compiled(q, k, v, mask) * real, expected)
+
+
+def test_half_precision_does_not_reach_the_exponents():
+    """A query equal to a key has weight 1, however long it is: |q|^2 / 2 is about 50 here."""
+    x = 3 * torch.randn(1, 1, 20, 32)
+    mask, eye = torch.ones(1, 20, dtype=torch.bool), torch.eye(20)[None, None]
+    attention = KernelizedAttention(32, n_heads=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        weights = attention.attend(*(t.bfloat16() for t in (x, x, eye)), mask)
+    assert weights.dtype == torch.bfloat16
+    torch.testing.assert_close(weights.float().diagonal(dim1=-2, dim2=-1), torch.ones(1, 1, 20))

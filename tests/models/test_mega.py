@@ -44,7 +44,6 @@ def test_agrees_with_the_definition(attention, chunk):
     assert_mixes_as(WithResidual(), oracle)
 
 
-@pytest.mark.proof("limit")
 def test_one_chunk_is_mega_without_chunks():
     whole, chunked = mixer(), mixer(chunk=24)
     x, mask = sequences()

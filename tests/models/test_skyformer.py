@@ -28,6 +28,26 @@ def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     assert_attends_as(module, oracle, atol=1e-7)
 
 
+def test_six_iterations_are_six_iterations():
+    """The default is short of the inverse: compared with the iteration as it is written."""
+
+    def inverse(m):
+        half = torch.diag(m.sum(1) ** -0.5)
+        a, one = half @ m @ half, torch.eye(len(m), dtype=m.dtype)
+        z = a.T / (a.sum(0).max() * a.sum(1).max())
+        for _ in range(6):
+            z = z @ (13 * one - a @ z @ (15 * one - a @ z @ (7 * one - a @ z))) / 4
+        return half @ z @ half
+
+    def oracle(q, k, v):
+        draws = zip((q, k), module.draw, strict=True)
+        w = torch.cat([x[draw[: len(x)].topk(4).indices] for x, draw in draws])
+        return skyformer(q, k, v, w, gamma=0.1, inverse=inverse)
+
+    module = attention(8, gamma=0.1, iterations=6)
+    assert_attends_as(module, oracle, lengths=(23, 9, 4))
+
+
 @pytest.mark.proof("limit")
 def test_every_token_a_landmark_is_kernelized_attention():
     module = attention(46, gamma=1e-9, iterations=100)
