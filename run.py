@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from lra import config
 from lra.cell import Cell, cell
+from lra.claim import Claim
 from lra.environment import is_main_process
 from lra.errors import hydra_exit_code, in_one_sentence
 
@@ -32,29 +33,29 @@ def main(cfg: DictConfig) -> float | None:
 
     this = cell(cfg, data_prep.prepare(cfg.task, cfg.data))
     if not is_main_process():
-        return train(cfg, this).val.accuracy
-    with this.locked():
+        return train(cfg, this, claim=None).val.accuracy
+    with this.claimed(cfg, cfg.wait) as claim:
         done = rows.newest_done(this.rows, this.id)
         if done and not cfg.rerun:
             row, path = done
-            print(f"Done already: {path} (rerun=true runs it again).")
+            print(rows.done_already(row, path))
         else:
             this.forget_older_than(done)
-            row = train(cfg, this)
+            row = train(cfg, this, claim)
         tables.show([row], this.results)
     return row.val.accuracy
 
 
-def train(cfg: DictConfig, this: Cell):
+def train(cfg: DictConfig, this: Cell, claim: Claim | None):
     from lra.interrupt import StopSignal
 
     with StopSignal() as stop:
         from lra.attempt import Attempt, recorded
         from lra.training import Training
 
-        attempt = Attempt(cfg, this)
+        attempt = Attempt(cfg, this, claim)
         with recorded(attempt):
-            training = Training(cfg, this, stop)
+            training = Training(cfg, this, stop, claim)
             try:
                 training.fit()
             finally:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lra import config, rows
 from lra.cell import Cell
+from lra.claim import Claim, Lost
 from lra.environment import commit, is_main_process
 from lra.errors import UserError
 from lra.interrupt import Interrupted
@@ -24,8 +25,9 @@ def now() -> str:
 class Attempt:
     """Collects what the row will say: facts are set as they become known."""
 
-    def __init__(self, cfg, cell: Cell):
-        self.cell = cell
+    def __init__(self, cfg, cell: Cell, claim: Claim | None):
+        """claim: None on the ranks that write nothing."""
+        self.cell, self.claim = cell, claim
         head, dirty = commit()
         self.facts = {
             "cell": cell.id,
@@ -58,6 +60,7 @@ class Attempt:
         """predictions: of the test examples that were scored; labels: of the whole test split."""
         row = rows.Row(**self.facts, status=status, error=error, finished=now())
         if is_main_process():
+            self.claim.check()
             if labels is not None:
                 rows.write_labels(self.cell.results, row.fingerprint, labels)
             path = rows.write(self.cell.rows, row, predictions)
@@ -72,6 +75,8 @@ def recorded(attempt: Attempt) -> Iterator[None]:
 
     try:
         yield
+    except Lost:
+        raise
     except Interrupted as stop:
         attempt.write("interrupted", str(stop))
         raise

@@ -10,7 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from data_prep import Manifest
-from lra import config, files
+from lra import config
+from lra.claim import Claim
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,13 @@ class Cell:
         return self.work / "selected.ckpt"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One process at a time works on a cell; what a killed one was writing is cleared away."""
-        with files.locked(
-            self.work / "lock", busy=f"Another process is running this cell ({self.work})."
-        ):
+    def claimed(self, cfg: DictConfig, wait: bool) -> Iterator[Claim]:
+        """One worker at a time has a cell; what a killed one was writing is cleared away."""
+        settings = {"renew": cfg.results.renew, "expire": cfg.results.expire, "wait": wait}
+        with Claim(self.work, **settings) as claim:
             for leftover in self.work.glob(".*.ckpt-*"):
-                leftover.unlink()
-            yield
+                leftover.unlink(missing_ok=True)
+            yield claim
 
     def forget_older_than(self, done) -> None:
         """Before a finished cell is run again: a checkpoint older than its row is not of the rerun,

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from lra.claim import Claim
 from lra.errors import UserError
 from lra.files import replacing
 from lra.interrupt import StopSignal
@@ -87,9 +88,18 @@ class Checkpoints(pl.Callback):
     about: identity of the run, stored in every checkpoint under "lra".
     """
 
-    def __init__(self, path: Path, about: dict, *, select: str, seconds: float, stop: StopSignal):
+    def __init__(
+        self,
+        path: Path,
+        about: dict,
+        *,
+        select: str,
+        seconds: float,
+        stop: StopSignal,
+        claim: Claim | None,
+    ):
         self.path, self.about, self.select = path, about, select
-        self.seconds, self.stop = seconds, stop
+        self.seconds, self.stop, self.claim = seconds, stop, claim
         self.selected: dict[str, Any] | None = None  # step, val (the score or None), weights
         self.resumes: list[dict] = []
         self.resume: tuple[int, dict] | None = None  # from which step, and what differs there
@@ -146,6 +156,8 @@ class Checkpoints(pl.Callback):
             counts["ready"] = counts["started"] = counts["processed"] = counts["completed"]
 
     def save(self, trainer) -> None:
+        if self.claim:
+            self.claim.check()
         trainer.save_checkpoint(self.path)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 

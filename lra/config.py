@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "results",
     "logger",
     "rerun",
+    "retry",
+    "wait",
     "evaluate",
     "source",  # a label; the values it speaks of count themselves
     "model.cost",  # a label, too
@@ -108,6 +110,8 @@ class Settings(Group):
 
     seed: NonNegativeInt
     rerun: bool
+    retry: Literal["failed", "none", "all"]
+    wait: bool
     evaluate: str | None
     batch_size: PositiveInt
     bucket_by_length: bool

@@ -13,6 +13,8 @@ failed_cells: list[str] = []  # of this process's sweep (lra/sweep.py)
 class UserError(Exception):
     """Its text is the whole message: what is wrong, and what to do."""
 
+    exit_code = 1
+
 
 def closest(word: str, choices) -> str:
     """' Did you mean x?' or nothing."""
@@ -35,7 +37,7 @@ def exit_code(command: Callable[..., object], *args) -> int:
         command(*args)
         return 0
     except UserError as error:
-        message = str(error)
+        message, code = str(error), error.exit_code
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
@@ -43,11 +45,11 @@ def exit_code(command: Callable[..., object], *args) -> int:
         print("Stopped; nothing was running that could be lost.", file=sys.stderr)
         return 130
     except Exception as error:
-        message = explain(error)
+        message, code = explain(error), UserError.exit_code
         if message is None:
             raise
     print(f"error: {message}", file=sys.stderr)
-    return 1
+    return code
 
 
 def hydra_exit_code(main: Callable[[], object]) -> int:

@@ -76,8 +76,8 @@ def write_new(path: Path, content: bytes) -> bool:
 
 
 @contextmanager
-def locked(path: Path, busy: str | None = None) -> Iterator[None]:
-    """Holds the lock file `path`. Waits for another holder, or raises UserError(busy) at once.
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file `path`; waits for another holder of this machine.
 
     The kernel drops the lock when its holder dies, so a kill leaves nothing to clean up.
     """
@@ -85,10 +85,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     with reported(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError:
-            raise UserError(busy) from None
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

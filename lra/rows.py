@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lra.environment import commit
 from lra.errors import UserError
 from lra.files import write_new
 
@@ -205,6 +206,13 @@ def read_all(root: Path) -> list[Row]:
     return sorted(
         rows, key=lambda r: (r.task, r.variant, r.protocol, r.model, r.seed, r.cell, r.attempt)
     )
+
+
+def done_already(row: Row, path: Path) -> str:
+    """What to print of a cell that is not run again."""
+    head, _ = commit()
+    other = f", made by commit {row.commit[:7]}" if row.commit and row.commit != head else ""
+    return f"Done already: {path}{other} (rerun=true runs it again)."
 
 
 def newest_done(folder: Path, cell: str) -> tuple[Row, Path] | None:

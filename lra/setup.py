@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import logging
+import os
 import sys
 import warnings
 
@@ -48,12 +49,12 @@ def keep_freed_memory() -> None:
 
 
 def threads(wanted: int | None, resumed: dict | None) -> None:
-    """torch's threads: those asked for, else those of the checkpoint, else all cores. Another
-    number gives other sums, so a resumed run keeps its own."""
+    """torch's threads: those asked for, else those of the checkpoint, else OMP_NUM_THREADS, else
+    all cores. Another number gives other sums, so a resumed run keeps its own."""
     import torch
 
     before = resumed["lra"]["environment"]["threads"] if resumed else None
-    torch.set_num_threads(wanted or before or cores())
+    torch.set_num_threads(wanted or before or int(os.environ.get("OMP_NUM_THREADS", cores())))
 
 
 def changed(environment: dict, resumed: dict) -> dict[str, list]:

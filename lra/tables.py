@@ -42,6 +42,7 @@ COLUMNS = [
     "device",
     "preset",
 ]
+NOT_SHOWN = ("length", "cost", "eval examples/s", "device", "preset")  # on the terminal
 TEST_SET_ONLY = "test set only"
 
 
@@ -242,14 +243,12 @@ def show(chosen: list[Row], root: Path) -> None:
 
 def _print(chosen: list[Row], frames: dict[str, pd.DataFrame]) -> None:
     """On the terminal: the columns that differ from line to line, then the rest."""
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    narrow = [c for c in COLUMNS if c not in ("device", "preset", "cost", "length")]
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    narrow = [c for c in COLUMNS if c not in NOT_SHOWN]
     for title, table in frames.items():
         view = Table(title=title, title_justify="left")
         for column in narrow:
-            first = column == "model"
-            width = min(30, table[column].str.len().max()) if first else None
-            view.add_column(column, justify="left" if first else "right", min_width=width)
+            view.add_column(column, justify="left" if column == "model" else "right")
         for line in table[narrow].itertuples(index=False, name=None):
             view.add_row(*(cell.replace("[", r"\[") for cell in line))
         console.print(view)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 import data_prep
 from lra import checkpoint, config, setup
 from lra.cell import Cell
+from lra.claim import Claim
 from lra.data import PackedData
 from lra.environment import commit, describe, is_main_process
 from lra.errors import UserError
@@ -21,7 +22,7 @@ from lra.watch import LossWatch, entropy
 class Training:
     """data, module and trainer, and the callbacks that know what the row will say."""
 
-    def __init__(self, cfg: DictConfig, cell: Cell, stop: StopSignal):
+    def __init__(self, cfg: DictConfig, cell: Cell, stop: StopSignal, claim: Claim | None):
         setup.quiet()
         setup.keep_freed_memory()
         cfg = cfg.copy()  # instantiate resolves interpolations in place
@@ -68,6 +69,7 @@ class Training:
             select=cfg.select,
             seconds=cfg.trainer.checkpoint_seconds,
             stop=stop,
+            claim=claim,
         )
         self.trainer = pl.Trainer(
             accelerator=cfg.trainer.accelerator,

@@ -17,9 +17,9 @@ from tests.conftest import ROOT, TINY
 LONG = ["trainer.max_steps=5000", "trainer.val_every=100", "trainer.checkpoint_seconds=0.2"]
 
 
-def one_sentence(result, *words):
+def one_sentence(result, *words, code=1):
     """A mistake ends in one line on stderr that says what to do, and no traceback."""
-    assert result.returncode == 1, result.stderr
+    assert result.returncode == code, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
     for word in words:
@@ -254,9 +254,23 @@ def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(run):
 def test_one_cell_is_run_by_one_process(run):
     child = run.start(*LONG)
     until_checkpoint(run, child)
-    one_sentence(run(*LONG), "Another process is running this cell")
+    one_sentence(run(*LONG), "Another process is running this cell", code=75)
     child.kill()
     child.communicate()
+
+
+def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
+    """The second one takes the cell over and finishes it; the first one wakes up and ends."""
+    soon = ["results.renew=0.2", "results.expire=2", "trainer.max_steps=600", *LONG[1:]]
+    child = run.start(*soon)
+    until_checkpoint(run, child)
+    child.send_signal(signal.SIGSTOP)
+    assert run(*soon).returncode == 0
+    child.send_signal(signal.SIGCONT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1 and "took this cell over" in err, err
+    assert [(row.status, row.last_step) for row in run.rows()] == [("done", 600)]
+    assert checkpoint(run) is None
 
 
 def test_bf16_trains(run):

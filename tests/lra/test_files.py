@@ -82,13 +82,16 @@ def hold(path, ready, release):
 
 def test_a_lock_excludes_others_and_dies_with_its_holder(tmp_path):
     context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    holder = context.Process(target=hold, args=(tmp_path / "lock", ready, release))
+    ready, second = context.Event(), context.Event()
+    never, release = context.Event(), context.Event()  # a killed process would spoil a shared one
+    holder = context.Process(target=hold, args=(tmp_path / "lock", ready, never))
     holder.start()
     assert ready.wait(30)
-    with pytest.raises(UserError, match="taken"), files.locked(tmp_path / "lock", busy="taken"):
-        pass
+    waiter = context.Process(target=hold, args=(tmp_path / "lock", second, release))
+    waiter.start()
+    assert not second.wait(2)
     holder.kill()
+    assert second.wait(30)
     holder.join()
-    with files.locked(tmp_path / "lock", busy="taken"):
-        pass
+    release.set()
+    waiter.join()
