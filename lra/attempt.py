@@ -40,6 +40,7 @@ class Attempt:
             "preset_source": cfg.source.preset,
             "schedule_source": cfg.source.schedule,
             "seed": cfg.seed,
+            "trials": cfg.source.trials,
             "commit": head,
             "dirty": dirty,
             "modified": config.modified(cfg),

@@ -55,6 +55,7 @@ ADDED = {
     "d_qkv": None,
     "bucket_by_length": False,
     "filter": None,
+    "score_test": True,
 }
 
 
@@ -113,6 +114,7 @@ class Settings(Group):
     retry: Literal["failed", "none", "all"]
     wait: bool
     evaluate: str | None
+    score_test: bool
     batch_size: PositiveInt
     bucket_by_length: bool
     select: Literal["best_val", "last"]

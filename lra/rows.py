@@ -88,6 +88,7 @@ class Row(Record):
     test: Score | None = None
     test_logits_sha256: str | None = None
     select: str
+    trials: int | None = None  # of the search that chose the setting
     selected_step: int | None = None
     last_step: int | None = None
     warnings: list[str] = []

@@ -57,7 +57,8 @@ def run_child(cfg: DictConfig) -> float | None:
         if before.status in AGAIN["all"] and before.status not in AGAIN[cfg.retry]:
             print(f"{before.status} before: {before.path} (retry=all runs it again).", flush=True)
             return None
-        code = _run([sys.executable, str(ROOT / "run.py"), *config.typed_overrides()])
+        command = [sys.executable, str(ROOT / "run.py"), *config.typed_overrides()]
+        code = run_process(command, _threads())
         after = look(cfg)
         if code < 0 and after.path == before.path:
             _record_kill(cfg, -code)
@@ -67,9 +68,9 @@ def run_child(cfg: DictConfig) -> float | None:
     return after.row.val.accuracy if after.status == "done" else None
 
 
-def _run(command: list[str]) -> int:
-    """The child's exit code. It has a session of its own: a Ctrl-C reaches it through here, once,
-    like every other signal."""
+def run_process(command: list[str], threads: int) -> int:
+    """The child's exit code; SystemExit where this process was asked to stop. The child has a
+    session of its own: a Ctrl-C reaches it through here, once, like every other signal."""
     asked: list[int] = []
     child = None
 
@@ -83,7 +84,7 @@ def _run(command: list[str]) -> int:
     else:  # a launcher's worker thread cannot receive signals
         previous = {}
     try:
-        environment = {"OMP_NUM_THREADS": str(_threads())} | dict(os.environ)
+        environment = {"OMP_NUM_THREADS": str(threads)} | dict(os.environ)
         child = subprocess.Popen(command, start_new_session=True, env=environment)
         code = child.wait()
     finally:

@@ -47,10 +47,14 @@ TEST_SET_ONLY = "test set only"
 
 
 def newest(all_rows: list[Row]) -> list[Row]:
-    """The newest done attempt of each cell: a rerun is never counted as another seed."""
+    """The newest done and tested attempt of each cell: a rerun is never counted as another seed."""
     latest: dict[str, Row] = {}
     for row in all_rows:
-        if row.status == "done" and row.attempt > getattr(latest.get(row.cell), "attempt", 0):
+        if (
+            row.test
+            and row.status == "done"
+            and row.attempt > getattr(latest.get(row.cell), "attempt", 0)
+        ):
             latest[row.cell] = row
     return list(latest.values())
 
@@ -115,11 +119,16 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
                 _mean([row.memory and row.memory.peak_bytes for row in group], "{:.0f}", 1e-6),
                 _mean([row.train_seconds for row in group], "{:.1f}", 1 / 60),
                 "; ".join(devices),
-                first.preset_source or "shared setting",
+                _preset(first),
             ],
             strict=True,
         )
     )
+
+
+def _preset(row: Row) -> str:
+    source = row.preset_source or "shared setting"
+    return f"{source} (chosen by {row.trials} trials)" if row.trials else source
 
 
 SIZE_MATCHED = 0.1  # LRA's rule: at most 10 % more parameters than the transformer

@@ -108,11 +108,12 @@ class Training:
         self.trainer.fit(self.module, self.data, ckpt_path=self.resume_from, weights_only=True)
 
     def test_selected(self) -> None:
-        """Scores test once, with the weights that were selected."""
+        """Scores test once, with the weights that were selected; not in a trial of a search."""
         self.module.load_state_dict(self.checkpoints.selected["weights"])
         if self.checkpoints.selected["val"] is None:  # the last step was not one that is validated
             self.trainer.validate(self.module, self.data, verbose=False)
-        self.trainer.test(self.module, self.data, verbose=False)
+        if self.cfg.score_test:
+            self.trainer.test(self.module, self.data, verbose=False)
         if is_main_process():
             self.checkpoints.write_selected(self.cell.selected)
 
@@ -133,7 +134,7 @@ class Training:
         selected = self.checkpoints.selected
         return {
             "val": selected["val"] or self.module.scores["val"],
-            "test": self.module.scores["test"],
+            "test": self.module.scores.get("test"),
             "test_logits_sha256": self.module.logits_sha256,
             "selected_step": selected["step"],
             "speed": self.stopwatch.speed(self.cfg.batch_size),

@@ -107,7 +107,8 @@ def test_retry_decides_about_failed_cells(store, monkeypatch, status, retry, aga
     store.write(status=status, test=None)
     cfg, _ = store.cell(f"retry={retry}")
     ran = []
-    monkeypatch.setattr(sweep, "_run", lambda command: ran.append(command) or 1)
+    monkeypatch.setattr(sweep, "_threads", lambda: 1)
+    monkeypatch.setattr(sweep, "run_process", lambda command, _: ran.append(command) or 1)
     monkeypatch.setattr(config, "typed_overrides", lambda: [])
     assert sweep.run_child(cfg) is None
     assert bool(ran) == again
@@ -116,7 +117,7 @@ def test_retry_decides_about_failed_cells(store, monkeypatch, status, retry, aga
 def test_a_finished_cell_is_skipped_and_gives_its_accuracy(store, monkeypatch, capsys):
     store.write(commit="0123456789")
     cfg, _ = store.cell()
-    monkeypatch.setattr(sweep, "_run", None)
+    monkeypatch.setattr(sweep, "run_process", None)
     assert sweep.run_child(cfg) == 0.38
     assert "Done already" in capsys.readouterr().out
 
