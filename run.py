@@ -66,6 +66,7 @@ def train(cfg: DictConfig, this: Cell, claim: Claim | None):
             training.test_selected()
             attempt.facts |= training.results()
             row = attempt.write("done", **training.predictions())
+        training.record(row)
     this.last.unlink(missing_ok=True)
     return row
 

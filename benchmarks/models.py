@@ -1,4 +1,4 @@
-"""python -m benchmarks.models [models=all] [rounds=5] [lengths=1024,2048,4096] [widths=64,256]
+"""python -m benchmarks.models [models=all] [rounds=3] [lengths=1024,4096] [widths=64,256]
 
 Each model beside the transformer on scaled_dot_product_attention, and beside a public
 implementation of the same method where one is installed (pip install -r requirements-oracles.txt):
@@ -197,7 +197,7 @@ HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 def main() -> None:
     warnings.simplefilter("ignore")  # of the public packages
-    given = settings(models="all", rounds="5", lengths="1024,2048,4096", widths="64,256")
+    given = settings(models="all", rounds="3", lengths="1024,4096", widths="64,256")
     chosen, (rounds, *more) = named(given["models"]), numbers(given["rounds"])
     if more:
         raise UserError(f"rounds={given['rounds']}: give one number.")

@@ -29,6 +29,9 @@ class Cell:
     work: Path
     rows: Path
 
+    def path(self, row) -> Path:
+        return self.rows / f"{row.cell}-{row.attempt}.json"
+
     @property
     def last(self) -> Path:
         """Where training stands; removed once the cell is done."""

@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "rerun",
     "retry",
     "wait",
+    "energy",
     "evaluate",
     "source",  # a label; the values it speaks of count themselves
     "model.cost",  # a label, too
@@ -43,6 +44,7 @@ ENVIRONMENT = {
     "trainer.strategy",
     "trainer.num_nodes",
     "trainer.threads",
+    "trainer.micro_batch",  # the gradient is the whole batch's all the same
     "trainer.checkpoint_seconds",
 }
 
@@ -87,6 +89,7 @@ class Trainer(Group):
     max_eval_examples: PositiveInt | None
     precision: Literal["32-true", "bf16-mixed"]
     threads: PositiveInt | None
+    micro_batch: PositiveInt | Literal["auto"] | None
     accelerator: Literal["cpu", "gpu"]
     devices: PositiveInt | Literal["auto"]
     strategy: str
@@ -113,6 +116,7 @@ class Settings(Group):
     rerun: bool
     retry: Literal["failed", "none", "all"]
     wait: bool
+    energy: bool
     evaluate: str | None
     score_test: bool
     batch_size: PositiveInt

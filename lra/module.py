@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytorch_lightning as pl
@@ -27,8 +28,12 @@ class Classification(pl.LightningModule):
     a resumed run draws what an unbroken one would have drawn.
     """
 
-    def __init__(self, net: nn.Module, optim, *, max_steps: int, seed: int):
+    def __init__(
+        self, net: nn.Module, optim, *, max_steps: int, seed: int, micro_batch: int | None = None
+    ):
+        """micro_batch: how many examples at once (lra/micro_batch.py); None is the whole batch."""
         super().__init__()
+        self.micro_batch = micro_batch
         self.net, self.optim, self.max_steps, self.seed = net, optim, max_steps, seed
         self.scores: dict[str, Score] = {}  # split -> the last evaluation's
         self.predictions: np.ndarray | None = None  # of the last test pass: class by example
@@ -41,9 +46,31 @@ class Classification(pl.LightningModule):
     def on_train_batch_start(self, batch, batch_idx: int) -> None:
         seed_everything(self.seed, self.global_step, self.global_rank)
 
-    def training_step(self, batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch, batch_idx: int) -> dict[str, Tensor]:
+        """loss: of the last part, for Lightning's backward pass; mean: of the whole batch. The
+        gradients of the other parts are there by then."""
         ids, lengths, labels, _ = batch
-        return F.cross_entropy(self(ids, lengths).float(), labels)
+        self.optimizers(use_pl_optimizer=False).zero_grad()
+        size = self.micro_batch or len(labels)
+        mean = torch.zeros((), device=self.device)
+        for start in range(0, len(labels), size):
+            part = slice(start, start + size)
+            share = len(labels[part]) / len(labels)
+            last = start + size >= len(labels)
+            with nullcontext() if last else self._no_sync():
+                loss = share * F.cross_entropy(self(ids[part], lengths[part]).float(), labels[part])
+                if not last:
+                    loss.backward()
+            mean += loss.detach()
+        return {"loss": loss, "mean": mean}
+
+    def _no_sync(self):
+        """Ranks exchange gradients once a step, with those of the last part."""
+        model = self.trainer.strategy.model
+        return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
+
+    def optimizer_zero_grad(self, *_) -> None:
+        """Done at the start of the step: here it would undo all parts but the last."""
 
     def on_before_optimizer_step(self, optimizer) -> None:
         # not Trainer(gradient_clip_val=...): Lightning refuses it with a fused optimiser in bf16

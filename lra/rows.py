@@ -100,6 +100,7 @@ class Row(Record):
     train_seconds: float | None = None  # without evaluation, over all resumes
     speed: Speed = Speed()
     memory: Memory | None = None
+    energy_kwh: float | None = None  # an estimate, with energy=true
     # where
     environment: dict[str, Any]
     started: str

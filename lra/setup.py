@@ -81,13 +81,6 @@ def strategy(name: str):
     return DDPStrategy(forward_sync_buffers=False)
 
 
-def logger(cfg: DictConfig, cell: Cell):
-    """cfg.logger is partial: where it writes follows from the cell."""
-    from hydra.utils import instantiate
-
-    return instantiate(cfg.logger)(save_dir=str(cell.work / "logs"))
-
-
 def announce(cfg, cell: Cell, environment: dict, parameters: int, resumed: dict | None) -> None:
     if not is_main_process():
         return

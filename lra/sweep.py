@@ -39,6 +39,8 @@ from lra.claim import Busy
 from lra.environment import ROOT, cores
 from lra.errors import UserError, exit_code, explain, failed_cells, one_of
 from lra.interrupt import EXIT_CODES
+from lra.micro_batch import halved
+from lra.text import duration
 
 FAILED = ("failed", "diverged", "oom", "wrong")
 # What retry=... runs again. What diverged or ran out of memory would do so again.
@@ -58,14 +60,35 @@ def run_child(cfg: DictConfig) -> float | None:
             print(f"{before.status} before: {before.path} (retry=all runs it again).", flush=True)
             return None
         command = [sys.executable, str(ROOT / "run.py"), *config.typed_overrides()]
-        code = run_process(command, _threads())
-        after = look(cfg)
-        if code < 0 and after.path == before.path:
-            _record_kill(cfg, -code)
+        after = _run_cell(cfg, command)
+        while cfg.trainer.micro_batch == "auto" and after.status == "oom" and _halved(cfg):
+            print(f"Out of memory: {after.path}; again in smaller parts.", flush=True)
+            after = _run_cell(cfg, command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return None
     return after.row.val.accuracy if after.status == "done" else None
+
+
+def _run_cell(cfg: DictConfig, command: list[str]) -> "State":
+    before, killed_before = look(cfg), out_of_memory_kills()
+    code = run_process(command, _threads())
+    if code < 0 and look(cfg).path == before.path:
+        memory = code == -signal.SIGKILL and out_of_memory_kills() > killed_before
+        _record_kill(cfg, -code, memory)
+    return look(cfg)
+
+
+def _halved(cfg: DictConfig) -> int:
+    this = _cell(cfg)
+    return halved([row for row, _ in rows.read_cell(this.rows, this.id)], cfg.batch_size)
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has ended for want of memory since the machine started."""
+    with suppress(OSError), open("/proc/vmstat") as file:
+        return next((int(ln.split()[1]) for ln in file if ln.startswith("oom_kill ")), 0)
+    return 0
 
 
 def run_process(command: list[str], threads: int) -> int:
@@ -104,14 +127,27 @@ def _threads() -> int:
     return int(share or cores())
 
 
-def _record_kill(cfg: DictConfig, number: int) -> None:
+def _record_kill(cfg: DictConfig, number: int, memory: bool) -> None:
     this = _cell(cfg)
     if this is not None:
         name = signal.Signals(number).name
-        hint = ": out of memory, or killed by hand" if number == signal.SIGKILL else ""
+        hint = ", as the kernel does when memory is short" if memory else ""
         # Busy: another worker is at it already; then its row will count
         with suppress(Busy), this.claimed(cfg, wait=False) as mine:
-            Attempt(cfg, this, mine).write("failed", f"The process was ended by {name}{hint}.")
+            attempt = Attempt(cfg, this, mine)
+            attempt.facts |= _progress(this)
+            status = "oom" if memory else "failed"
+            attempt.write(status, f"The process was ended by {name}{hint}.")
+
+
+def _progress(this: Cell) -> dict:
+    """What its last checkpoint says of a process that could not say it itself."""
+    if not this.last.exists():
+        return {}
+    from lra import checkpoint
+
+    stored = checkpoint.load(this.last)
+    return {"environment": stored["lra"]["environment"], "last_step": stored["global_step"]}
 
 
 @dataclass
@@ -224,14 +260,6 @@ def _decides(tree: dict) -> tuple:
     """What of a configuration decides the time of a step."""
     model = {k: v for k, v in tree["model"].items() if k != "init_std"}
     return tree["task"]["name"], tree["task"]["variant"], tree["batch_size"], str(model)
-
-
-def duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def show(states: list[State], words: list[str]) -> None:

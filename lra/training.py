@@ -6,14 +6,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 import data_prep
-from lra import checkpoint, config, setup
+from lra import checkpoint, config, setup, trackers
 from lra.cell import Cell
 from lra.claim import Claim
 from lra.data import PackedData
+from lra.energy import Energy
 from lra.environment import commit, describe, is_main_process
 from lra.errors import UserError
 from lra.interrupt import StopSignal
 from lra.measure import PeakMemory, Stopwatch
+from lra.micro_batch import choose as choose_micro_batch
 from lra.module import Classification, seed_everything
 from lra.progress import RunProgress
 from lra.watch import LossWatch, entropy
@@ -42,13 +44,13 @@ class Training:
             limit=cfg.trainer.max_eval_examples,
             bucket_by_length=cfg.bucket_by_length,
         )
-        logger = setup.logger(cfg, cell)
+        self.tracker = trackers.create(cfg, cell) if is_main_process() else False
+        self.energy = Energy() if cfg.energy and is_main_process() else None
         self.memory = PeakMemory(cfg.trainer.accelerator)
         seed_everything(cfg.seed)
         net = instantiate(cfg.model.net)
         self.parameters = sum(p.numel() for p in net.parameters())
         self.transformer_parameters = transformer_parameters(cfg)
-        self.module = Classification(net, cfg.optim, max_steps=steps, seed=cfg.seed)
 
         self.watch = LossWatch(entropy(cell.manifest.label_counts["train"]), steps, cfg.optim.lr)
         self.about_the_data = []
@@ -80,7 +82,7 @@ class Training:
             max_steps=steps,
             val_check_interval=cfg.trainer.val_every,
             check_val_every_n_epoch=None,
-            logger=logger,
+            logger=self.tracker,
             plugins=[checkpoint.WholeFiles()],
             callbacks=[
                 self.watch,
@@ -88,16 +90,20 @@ class Training:
                 checkpoint.StopBetweenBatches(stop),
                 self.stopwatch,
                 self.memory,
+                *([self.energy] if self.energy else []),
                 RunProgress(steps, batch_size, self.watch, self.stopwatch),
             ],
             **setup.LIGHTNING,
         )
-        if batch_size % self.trainer.world_size:
-            raise UserError(
-                f"batch_size={batch_size} does not divide among {self.trainer.world_size} devices."
-            )
+        ranks = self.trainer.world_size
+        if batch_size % ranks:
+            raise UserError(f"batch_size={batch_size} does not divide among {ranks} devices.")
+        micro_batch = choose_micro_batch(cfg, cell, batch_size // ranks, resumed)
+        self.module = Classification(
+            net, cfg.optim, max_steps=steps, seed=cfg.seed, micro_batch=micro_batch
+        )
         for environment in (self.environment, about["environment"]):
-            environment["devices"] = self.trainer.world_size
+            environment |= {"devices": ranks, "micro_batch": micro_batch}
         if resumed:
             changed = setup.changed(about["environment"], resumed)
             self.checkpoints.resume = (resumed["global_step"], changed)
@@ -139,7 +145,13 @@ class Training:
             "selected_step": selected["step"],
             "speed": self.stopwatch.speed(self.cfg.batch_size),
             "memory": self.memory.memory(),
+            "energy_kwh": self.energy and self.energy.stop(),
         }
+
+    def record(self, row) -> None:
+        """Tells the tracker."""
+        if self.tracker:
+            self.tracker.record(row, self.cell.path(row))
 
     def predictions(self) -> dict:
         labels = self.data.splits["test"].split.labels

@@ -54,7 +54,7 @@ class LossWatch(pl.Callback):
         self._count, self._flat_steps = state["count"], state["flat_steps"]
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
-        self._pending.append(outputs["loss"].detach())
+        self._pending.append(outputs["mean"])
         if trainer.global_step % self.LOOK_EVERY == 0:
             self.look()
             for logger in trainer.loggers:

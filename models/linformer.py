@@ -14,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import MultiHeadAttention, at_least
+from models.attention import Projections, at_least, merge_heads, split_heads
 
 
-class LinformerAttention(MultiHeadAttention):
+class LinformerAttention(Projections):
+    """A mixer of its own, because a projection that the heads share is cheaper in front of them:
+    E (x W + b) = (E x) W + (E 1) b, with W on `features` positions instead of N."""
+
     def __init__(
         self,
         d_model: int,
@@ -38,15 +41,25 @@ class LinformerAttention(MultiHeadAttention):
         self.projection = nn.Parameter(torch.randn(*shapes[share], features, seq_len + 1))
         self.projection.data *= features**-0.5
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        N = q.shape[2]
-        e, f = self.projection[0, :, :, :N], self.projection[-1, :, :, :N]  # (1 or H, features, N)
-        real = mask[:, None, :, None].to(k.dtype)
-        return F.scaled_dot_product_attention(q, shorten(k * real, e), shorten(v * real, f))
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        q = split_heads(F.linear(x, weights[0], biases[0]), self.n_heads)
+        k, v = self.keys_and_values(x, mask, weights[1:], biases[1:])
+        return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v)))
 
-
-def shorten(x: Tensor, projection: Tensor) -> Tensor:
-    """x (B, H, N, K), projection (1 or H, M, N) -> (B, H, M, K)."""
-    if projection.shape[0] == 1:  # one large product instead of one for each head
-        return F.linear(x.transpose(-1, -2), projection[0]).transpose(-1, -2)
-    return projection @ x
+    def keys_and_values(self, x: Tensor, mask: Tensor, weights, biases) -> list[Tensor]:
+        """E K and F V, each (B, H, features, K)."""
+        real = mask[..., None].to(x.dtype)
+        projections = self.projection[..., : x.shape[1]]  # (1 or 2, 1 or H, features, N)
+        if projections.shape[1] > 1:
+            return [
+                projection @ split_heads(F.linear(x, weight, bias) * real, self.n_heads)
+                for projection, weight, bias in zip(projections, weights, biases, strict=True)
+            ]
+        columns = torch.cat([x * real, real], dim=-1).transpose(1, 2)  # x and 1: (B, D + 1, N)
+        short = [F.linear(columns, projection[0]).transpose(1, 2) for projection in projections]
+        short = [short[0], short[-1]]
+        return [
+            split_heads(F.linear(s[..., :-1], weight) + s[..., -1:] * bias, self.n_heads)
+            for s, weight, bias in zip(short, weights, biases, strict=True)
+        ]

@@ -36,6 +36,8 @@ def smoke_form(command: str) -> str:
     command = command.split(" #")[0].rstrip()
     if "lra.tables" in command:
         return f"{command} modified=true trainer=smoke"
+    if "lra.sweep" in command or "lra.search" in command:
+        return f"{command.replace('trials=20', 'trials=2')} {SMOKE}"
     if "data_prep probe" in command:
         return f"{command} {' '.join(SETTINGS['text'])}"
     if "data_prep all" in command:

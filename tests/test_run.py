@@ -288,12 +288,42 @@ def test_the_paper_presets_train(run, model):
 
 
 def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     result = run("logger=wandb")
     assert result.returncode == 0, result.stderr
-    assert list(run.results.glob("work/*/logs/wandb/offline-run-*"))
+    (offline,) = run.results.glob("work/*/logs/wandb/offline-run-*")
+    (row,) = run.rows()
+    logged = b"".join(path.read_bytes() for path in offline.rglob("*") if path.is_file())
+    for words in (
+        "listops-fourier-matched-seed0",  # its name
+        "listops/short/matched",  # its group
+        f"{row.cell}-0",  # its id
+        "train/loss",
+        "val/accuracy",
+        "test/final_accuracy",
+        row.test_logits_sha256,  # the row
+        f"row-{row.cell}",  # its artefact
+        "optim.lr",
+    ):
+        assert words.encode() in logged, words
+
+
+@pytest.mark.parametrize("logger", ["wandb", pytest.param("tensorboard", marks=pytest.mark.slow)])
+def test_a_tracker_that_cannot_start_costs_nothing(run, tmp_path, monkeypatch, logger):
+    """As if its package were not installed: curves go to CSV files."""
+    package = tmp_path / "packages" / logger
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('not installed')")
+    if logger == "tensorboard":
+        (tmp_path / "packages" / "tensorboardX").mkdir()
+        (tmp_path / "packages/tensorboardX/__init__.py").write_text("raise ImportError('neither')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    result = run(f"logger={logger}")
+    assert result.returncode == 0 and "curves go to CSV files" in result.stderr, result.stderr
+    assert [row.status for row in run.rows()] == ["done"]
+    assert list(run.results.glob("work/*/logs/csv/*/metrics.csv"))
 
 
 @pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
@@ -359,6 +389,32 @@ def test_two_ranks_train_and_score_every_example(run):
     (row,) = [r for r in rows.read_all(run.results.parent) if r.status == "done"]
     assert row.test.n == 50 and row.environment["devices"] == 2
     assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
+    # one process scores the same checkpoint: each prediction equal, so none twice and none lost
+    (saved,) = run.results.parent.glob("work/*/selected.ckpt")
+    again = run(f"evaluate={saved}")
+    assert again.returncode == 0 and "Equal to" in again.stdout, again.stderr
+    assert f"{row.test.correct} of 50" in again.stdout
+
+
+@pytest.mark.slow
+def test_ranks_add_up_to_the_batch_of_one_process(run):
+    """Without dropout two ranks, each in parts, train to what one process trains to."""
+    steps = ["model.dropout=0", "trainer.max_steps=6", "trainer.val_every=2"]
+    assert run(*steps).returncode == 0
+    ranks = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    limits = ["batch_size=4", "trainer.max_eval_examples=8", "trainer.micro_batch=1"]
+    assert run(*ranks, *steps, *limits).returncode == 0
+    found = rows.read_all(run.results) + rows.read_all(run.results.parent)
+    assert [row.environment["devices"] for row in found] == [1, 2]
+    weights = [
+        torch.load(path, weights_only=True)["state_dict"]
+        for path in (
+            *run.results.glob("work/*/selected.ckpt"),
+            *run.results.parent.glob("work/*/selected.ckpt"),
+        )
+    ]
+    for name, one in weights[0].items():
+        torch.testing.assert_close(one, weights[1][name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

