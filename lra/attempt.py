@@ -103,6 +103,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and (
+    if isinstance(error, RuntimeError) and (
         "can't allocate memory" in text or "not enough memory" in text
-    )
+    ):
+        return True
+    # Hydra wraps what goes wrong while the network is built
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

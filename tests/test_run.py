@@ -65,7 +65,7 @@ def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
     assert run("model=transformer").returncode == 0
     (saved,) = run.results.glob("work/*/selected.ckpt")
     (row,) = run.rows()
-    again = run(f"evaluate={saved}")
+    again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
     assert again.returncode == 0, again.stderr
     assert "bit for bit" in again.stdout and f"{100 * row.test.accuracy:.2f} %" in again.stdout
     assert len(run.rows()) == 1
@@ -291,7 +291,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    result = run("logger=wandb")
+    result = run("logger=wandb", "trainer.max_steps=10")
     assert result.returncode == 0, result.stderr
     (offline,) = run.results.glob("work/*/logs/wandb/offline-run-*")
     (row,) = run.rows()
@@ -391,7 +391,7 @@ def test_two_ranks_train_and_score_every_example(run):
     assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
     # one process scores the same checkpoint: each prediction equal, so none twice and none lost
     (saved,) = run.results.parent.glob("work/*/selected.ckpt")
-    again = run(f"evaluate={saved}")
+    again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
     assert again.returncode == 0 and "Equal to" in again.stdout, again.stderr
     assert f"{row.test.correct} of 50" in again.stdout
 
