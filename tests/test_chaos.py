@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 
@@ -104,6 +105,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
         env=os.environ | {"COLUMNS": "200"},
     )
     assert table.returncode == 0, table.stderr
-    text = (run.results / "tables/accuracy.csv").read_text()
-    assert text.count("\nfourier") + text.count(",fourier (") >= 2  # two sizes of three seeds each
+    lines = pd.read_csv(run.results / "tables/accuracy.csv")
+    fourier = lines[lines.model.str.startswith("fourier")]
+    assert fourier.seeds.tolist() == ["3 (0, 1, 2)"] * 2  # two sizes
     assert rows.read_all(run.results) == found
