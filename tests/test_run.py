@@ -65,7 +65,7 @@ def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
     assert run("model=transformer").returncode == 0
     (saved,) = run.results.glob("work/*/selected.ckpt")
     (row,) = run.rows()
-    again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
+    again = run(f"evaluate={saved}")
     assert again.returncode == 0, again.stderr
     assert "bit for bit" in again.stdout and f"{100 * row.test.accuracy:.2f} %" in again.stdout
     assert len(run.rows()) == 1
