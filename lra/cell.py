@@ -30,7 +30,7 @@ class Cell:
     rows: Path
 
     def path(self, row) -> Path:
-        return self.rows / f"{row.cell}-{row.attempt}.json"
+        return self.rows / f"{row.name}.json"
 
     @property
     def last(self) -> Path:

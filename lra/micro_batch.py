@@ -78,7 +78,7 @@ def one_step(cfg: DictConfig, size: int, device: str) -> None:
 
     net = instantiate(cfg.model.net)
     module = Classification(net, cfg.optim, max_steps=1, seed=0).to(device)
-    optimizer = torch.optim.AdamW(module.parameters())
+    optimizer = module.configure_optimizers()["optimizer"]
     shape = (size, cfg.task.documents, cfg.model.seq_len)
     ids = torch.randint(1, cfg.task.vocab_size, shape, device=device)
     lengths = torch.full(shape[:2], cfg.model.seq_len, device=device)

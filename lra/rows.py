@@ -110,6 +110,11 @@ class Row(Record):
     config: dict[str, Any]
 
     @property
+    def name(self) -> str:
+        """Of its files, without their endings."""
+        return f"{self.cell}-{self.attempt}"
+
+    @property
     def at_chance(self) -> bool:
         """Whether the test accuracy's interval does not lie above the majority label's accuracy."""
         chance = self.baselines.get("majority label", {}).get("test")
@@ -129,7 +134,7 @@ def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path
     attempt = 1 + max((r.attempt for r, _ in read_cell(folder, row.cell)), default=0)
     while True:
         row = row.model_copy(update={"attempt": attempt})
-        path = folder / f"{row.cell}-{attempt}.json"
+        path = folder / f"{row.name}.json"
         text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
         if _write_predictions(path.with_suffix(".npy"), predictions):
             if write_new(path, text.encode()):
@@ -141,10 +146,12 @@ def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path
 
 def _write_predictions(path: Path, predictions: np.ndarray | None) -> bool:
     """False where another writer, or one that was killed, has the name already."""
-    if predictions is None:
-        return True
+    return predictions is None or _write_array(path, predictions)
+
+
+def _write_array(path: Path, array: np.ndarray) -> bool:
     content = io.BytesIO()
-    np.save(content, predictions)
+    np.save(content, array)
     return write_new(path, content.getvalue())
 
 
@@ -156,9 +163,7 @@ def write_labels(root: Path, fingerprint: str, labels: np.ndarray) -> None:
     """The labels of the whole test split, once."""
     path = _labels(root, fingerprint)
     if not path.exists():
-        content = io.BytesIO()
-        np.save(content, labels)
-        write_new(path, content.getvalue())
+        _write_array(path, labels)
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -171,7 +176,7 @@ def read_array(path: Path) -> np.ndarray:
 def correct(root: Path, row: Row) -> np.ndarray | None:
     """bool (N,): which test examples a stored row has right; None where its predictions or the
     labels are not stored below `root`. Raises UserError where they contradict the row."""
-    path = root / "runs" / row.task / row.model / f"{row.cell}-{row.attempt}.npy"
+    path = root / "runs" / row.task / row.model / f"{row.name}.npy"
     labels = _labels(root, row.fingerprint)
     if not (path.exists() and labels.exists()):
         return None

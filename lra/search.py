@@ -12,6 +12,7 @@ chose it.
 """
 
 import hashlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def _plain(value):
-    return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
+    return value if isinstance(value, (int, float, bool)) else str(value)
 
 
 class Search:
@@ -71,7 +72,7 @@ class Search:
             raise UserError("Nothing is searched: give a key a range, e.g. optim.lr=interval(a,b).")
         self.trials = trials
         self.cfg = config.compose(self.fixed)
-        text = "\\n".join(sorted(overrides))
+        text = "\n".join(sorted(overrides))
         name = f"{self.cfg.task.name}-{config.label(self.cfg.model)}-{self.cfg.protocol}"
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         self.folder = Path(self.cfg.results.path) / "search" / f"{name}-{digest}"
@@ -112,17 +113,19 @@ class Search:
             study.tell(trial, 0.0)
         else:
             raise UserError(
-                f"A trial {state.status} ({' '.join(overrides)}): {state.error or 'see above'} The "
-                "same command tries it again."
+                f"A trial ended as {state.status} ({shlex.join(overrides)}): "
+                f"{state.error or 'see above'} The same command tries it again."
             )
 
     def overrides(self, params: dict) -> list[str]:
         return [
-            *self.fixed,
-            *(f"{key}={'null' if value is None else value}" for key, value in params.items()),
+            *self.setting(params),
             "score_test=false",
             f"results.path={self.folder}",
         ]
+
+    def setting(self, params: dict) -> list[str]:
+        return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
 
     def _trial_cfg(self, overrides: list[str]) -> DictConfig:
         cfg = config.compose(overrides)
@@ -136,12 +139,8 @@ class Search:
         best = study.best_trial
         print(f"{len(frame)} trials in {self.folder / 'trials.csv'}")
         print(f"best val accuracy {100 * best.value:.2f} % with {best.params}")
-        words = [
-            *self.fixed,
-            *(f"{key}={'null' if v is None else v}" for key, v in best.params.items()),
-            f"source.trials={self._complete(study)}",
-        ]
-        print(f"to train and test it: python run.py {' '.join(words)}")
+        words = [*self.setting(best.params), f"source.trials={self._complete(study)}"]
+        print(f"to train and test it: python run.py {shlex.join(words)}")
 
 
 def main() -> None:

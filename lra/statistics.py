@@ -12,6 +12,8 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from lra.rows import score
+
 LEVEL = 0.05
 RESAMPLES = 10_000
 
@@ -25,7 +27,7 @@ def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
     """
     n, p = len(accuracies), float(np.mean(accuracies))
     if n == 1:
-        found = stats.binomtest(round(p * n_test), n_test).proportion_ci(1 - LEVEL, "wilson")
+        found = score(round(p * n_test), n_test)
         return found.low, found.high
     seeds = stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(accuracies, ddof=1) / n**0.5
     test = stats.norm.ppf(1 - LEVEL / 2) * (p * (1 - p) / n_test) ** 0.5

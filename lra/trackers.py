@@ -68,8 +68,7 @@ def create(cfg: DictConfig, cell: Cell) -> Guarded:
         done = sum(row.status == "done" for row, _ in rows.read_cell(cell.rows, cell.id))
         settings["version"] = f"{cell.id}-{done}"
     try:
-        if cfg.logger._target_.endswith("WandbLogger"):
-            _offline_without_a_key()
+        _offline_without_a_key()
         inner = instantiate(cfg.logger)(**settings)
         inner.experiment  # noqa: B018  starts it: what is wrong shows here
     except Exception as error:

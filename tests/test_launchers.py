@@ -1,6 +1,5 @@
 """The same sweep under each of Hydra's launchers."""
 
-import importlib.util
 import signal
 
 import psutil
@@ -18,8 +17,9 @@ LAUNCHERS = {
 
 
 def launcher(name):
-    if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher") is None:
-        pytest.skip(f"hydra-{name}-launcher is not installed: pip install -e '.[{name}]'")
+    pytest.importorskip(
+        f"hydra_plugins.hydra_{name}_launcher", reason=f"pip install -e '.[{name}]' brings it"
+    )
     return LAUNCHERS[name]
 
 

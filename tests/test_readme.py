@@ -3,11 +3,15 @@ project, with a few steps on a tiny ListOps."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from lra import config
 from tests import originals
 from tests.conftest import ROOT, TINY
 from tests.originals import SETTINGS
@@ -73,6 +77,25 @@ def folder(tmp_path_factory):
 def test_the_readme_shows_commands():
     assert len(COMMANDS) >= 6
     assert "make test" in COMMANDS and "make run" in COMMANDS
+
+
+CLUSTER = re.findall(r"^# (python run\.py -m .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", CLUSTER)
+def test_the_command_for_a_cluster_composes(command):
+    """Nothing more is possible without one."""
+    launcher = re.search(r"hydra/launcher=([a-z]+)", command).group(1)
+    package = {"slurm": "submitit"}.get(launcher, launcher)
+    pytest.importorskip(
+        f"hydra_plugins.hydra_{package}_launcher", reason=f"pip install -e '.[{package}]' brings it"
+    )
+    settings = [o for o in shlex.split(command)[3:] if "," not in o]  # what is not swept over
+    with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
+        cfg = compose("config", settings, return_hydra_config=True)
+    target = f"hydra_plugins.hydra_{package}_launcher"
+    assert OmegaConf.to_container(cfg.hydra.launcher)["_target_"].startswith(target)
+    assert cfg.hydra.launcher.get("partition") == "gpu" or cfg.hydra.launcher.ray.init.address
 
 
 def test_every_command_runs(folder):

@@ -1,5 +1,6 @@
 """A search by val accuracy: resumable, exact in its number of trials, blind to the test split."""
 
+import shlex
 import subprocess
 import sys
 import time
@@ -81,7 +82,7 @@ def test_killed_in_the_middle_it_ends_with_exactly_its_trials(run, tmp_path):
     assert all(r.test is None and r.modified["score_test"] == [True, False] for r in done)
     assert max(r.val.accuracy for r in done) == frame.value.max()
 
-    final = out.splitlines()[-1].partition("run.py ")[2].split(" ")
+    final = shlex.split(out.splitlines()[-1].partition("run.py ")[2])
     assert f"source.trials={4}" in final
     last = subprocess.run([sys.executable, "run.py", *final], cwd=ROOT, capture_output=True)
     assert last.returncode == 0
