@@ -255,6 +255,11 @@ def models() -> list[str]:
     return sorted(p.stem for p in (CONF / "model").glob("*.yaml") if p.stem != "base")
 
 
+def filters() -> list[str]:
+    """What filter= can be."""
+    return sorted(p.stem for p in (CONF / "filter").glob("*.yaml"))
+
+
 def cost(model: str) -> str:
     """How a model's time grows with the length, from its yaml; - for one that is not there."""
     path = CONF / f"model/{model}.yaml"

@@ -96,6 +96,16 @@ class SoftmaxAttention(MultiHeadAttention):
         return softmax_attention(q, k, v, mask, dropout=self.dropout * self.training)
 
 
+class ExplicitAttention(SoftmaxAttention):
+    """The same with the N x N matrix of weights in memory, as before fused kernels: what the papers
+    of 2020-2023 measured themselves against. Only lra.efficiency uses it."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+        return F.dropout(weights, self.dropout, self.training) @ v
+
+
 def softmax_attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, dropout: float = 0.0, scale=None
 ) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.attention import SoftmaxAttention
+from models.attention import ExplicitAttention, SoftmaxAttention
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import softmax_attention
 
@@ -9,6 +9,10 @@ from tests.oracles.attention import softmax_attention
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
     assert_attends_as(SoftmaxAttention(8, n_heads=2), softmax_attention)
+
+
+def test_the_explicit_form_agrees_too():
+    assert_attends_as(ExplicitAttention(8, n_heads=2), softmax_attention)
 
 
 def test_the_masked_kernel_agrees_with_attending_at_each_length():

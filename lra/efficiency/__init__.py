@@ -1,0 +1,1 @@
+"""Speed and memory by length: python -m lra.efficiency (lab.py)."""

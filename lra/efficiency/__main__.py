@@ -1,0 +1,3 @@
+from lra.efficiency.lab import run
+
+run()

@@ -1,0 +1,170 @@
+"""One round of one cell, in the process that measures nothing else: python -m lra.efficiency.cell
+
+Reads {"config": ..., "compile": ..., "steps": ...} from stdin. Prints one JSON object a line, each
+as soon as it is known, so that what was measured before a time-out is not lost.
+"""
+
+import json
+import sys
+import time
+from contextlib import nullcontext, suppress
+from itertools import count as endless
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from data_prep.pack import Split
+from lra import environment, flops, setup
+from lra.attempt import is_out_of_memory
+from lra.data import Packed, TrainBatches
+from lra.efficiency.records import Timing
+from lra.measure import PeakMemory, synchronise
+from lra.module import Classification, seed_everything
+
+SECONDS = 2.0  # short steps are timed for as long as this
+MOST_STEPS = 100
+WARM_UP = 5.0  # one step, and a second one if the first took less than this
+
+
+def full_length(cfg, examples: int) -> Packed:
+    """Random symbols without padding, packed in memory and gathered as a task's are. Every position
+    is real: what a model costs by length must not depend on how short the documents are."""
+    N, documents = cfg.model.seq_len, cfg.task.documents
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(np.uint16)
+    labels = rng.integers(0, cfg.task.num_classes, examples).astype(np.uint8)
+    return Packed(Split(ids, np.arange(examples * documents + 1) * N, labels), documents, N)
+
+
+class Bench:
+    """The module, its optimiser and its batches on one device."""
+
+    def __init__(self, cfg, compile: bool):
+        on_gpu = cfg.trainer.accelerator == "gpu" and torch.cuda.is_available()
+        self.device = torch.device("cuda" if on_gpu else "cpu")
+        self.half = cfg.trainer.precision == "bf16-mixed"
+        self.cfg, self.batch_size = cfg, cfg.batch_size
+        self.data = full_length(cfg, 8 * cfg.batch_size)
+        self.sampler = TrainBatches(len(self.data), cfg.batch_size, 0, lambda: 0, 0, 1)
+        self.memory = PeakMemory("gpu" if on_gpu else "cpu")
+        seed_everything(cfg.seed)
+        self.net = instantiate(cfg.model.net).to(self.device)
+        module = Classification(self.net, cfg.optim, max_steps=10**9, seed=cfg.seed)
+        self.module = module
+        self.optimiser = module.configure_optimizers()["optimizer"]
+        self.forward = torch.compile(self.net) if compile else self.net
+
+    def batch(self, i: int, size: int | None = None):
+        indices = self.sampler.batch(i)[: size or self.batch_size]
+        return tuple(t.to(self.device) for t in self.data.__getitems__(indices))
+
+    def loss(self, net, batch) -> torch.Tensor:
+        ids, lengths, labels, _ = batch
+        with torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext():
+            return F.cross_entropy(net(ids, lengths).float(), labels)
+
+    def optimise(self) -> None:
+        self.module.on_before_optimizer_step(self.optimiser)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def time(self, train: bool, steps: int) -> Timing:
+        self.net.train(train)
+        self.forward.train(train)
+        first, step_seconds, data_seconds, optimiser_seconds = 0.0, [], [], []
+        warm, clock = False, time.perf_counter
+        for i in endless():
+            start = clock()
+            batch = self.batch(i)
+            synchronise(self.device)
+            fetched = clock()
+            with nullcontext() if train else torch.inference_mode():
+                loss = self.loss(self.forward, batch)
+            if train:
+                loss.backward()
+            synchronise(self.device)
+            computed = clock()
+            if train:
+                self.optimise()
+            synchronise(self.device)
+            end = clock()
+            if i == 0:
+                first = end - fetched
+            if warm:
+                step_seconds.append(end - fetched)
+                data_seconds.append(fetched - start)
+                optimiser_seconds += [end - computed] if train else []
+            warm = i > 0 or first > WARM_UP
+            enough = sum(step_seconds) >= SECONDS or len(step_seconds) >= MOST_STEPS
+            if len(step_seconds) >= steps and enough:
+                break
+        memory = self.memory.memory()
+        counted = self.count(train)
+        return Timing(
+            first_seconds=first,
+            step_seconds=step_seconds,
+            data_seconds=data_seconds,
+            optimiser_seconds=optimiser_seconds,
+            memory=memory,
+            flops=counted.flops,
+            attention=counted.attention,
+        )
+
+    def count(self, train: bool) -> flops.Count:
+        """Of a whole batch, from batches of one and of two: the rest is linear in the batch."""
+
+        def step(size: int):
+            with nullcontext() if train else torch.inference_mode():
+                loss = self.loss(self.net, self.batch(0, size))
+            if train:
+                loss.backward()
+                self.optimiser.zero_grad()
+
+        one = flops.count(lambda: step(1))
+        more = flops.count(lambda: step(2)).flops - one.flops if self.batch_size > 1 else 0
+        return flops.Count(one.flops + (self.batch_size - 1) * more, one.attention)
+
+
+def busy_elsewhere() -> tuple[float, float]:
+    """CPU seconds that other processes have used since the machine started, and the time."""
+    total, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
+    return busy - own.user - own.system, time.perf_counter()
+
+
+def main() -> None:
+    with suppress(OSError):  # if the kernel has to choose, it takes this process
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    spec = json.load(sys.stdin)
+    cfg = OmegaConf.create(spec["config"])
+    setup.quiet()
+    setup.keep_freed_memory()
+    setup.threads(cfg.trainer.threads, None)
+
+    def say(**what) -> None:
+        print(json.dumps(what), flush=True)
+
+    say(environment=environment.describe(cfg.trainer))
+    try:
+        bench = Bench(cfg, spec["compile"])
+        say(parameters=sum(p.numel() for p in bench.net.parameters()))
+        dtype = torch.bfloat16 if bench.half else torch.float32
+        say(matmul_flops_per_second=flops.matmul_rate(bench.device, dtype))
+        busy, start = busy_elsewhere()
+        say(inference=bench.time(train=False, steps=spec["steps"]).model_dump())
+        say(training=bench.time(train=True, steps=spec["steps"]).model_dump())
+        busy_after, end = busy_elsewhere()
+        say(others=max(0.0, (busy_after - busy) / (end - start)))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        say(oom=str(error).splitlines()[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""Speed and memory by length, of every model on byte text: what LRA's Table 2 measures.
+
+python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
+    [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [rerun=false] [protocol=matched]
+    [any other key of run.py, for all models: trainer=gpu, model.d_model=128, ...]
+
+models=all, or names between commas; fourier+performer is performer behind the Fourier filter. The
+transformer is always there twice: on torch's fused kernel, and with the N x N matrix in memory,
+which is what the papers compared with.
+
+Each cell (model, length) is measured in a process of its own, once a round; a round goes through
+all models before the next begins, so that a drift of the machine hits all of them. More than
+`memory` of the machine's memory or more than `seconds` is a result. The measurements are the only
+ledger: typed again, the command goes on where it was stopped.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from omegaconf import DictConfig, OmegaConf
+
+from lra import config
+from lra.attempt import now
+from lra.efficiency import records
+from lra.efficiency.records import Measurement
+from lra.environment import ROOT, commit, cores, describe
+from lra.errors import UserError, exit_code, one_of
+from lra.text import duration
+
+EXPLICIT = "transformer_explicit"
+# What a name stands for that is not one of model='s
+SPECIAL = {
+    EXPLICIT: [
+        "model=transformer",
+        "model.block.mixer._target_=models.attention.ExplicitAttention",
+    ]
+}
+BASELINES = ["transformer", EXPLICIT]
+DEFAULTS = {
+    "models": "all",
+    "lengths": "1024,2048,3072,4096",
+    "batch": "32",
+    "rounds": "3",
+    "steps": "5",
+    "seconds": "180",
+    "memory": "0.6",
+    "compile": "false",
+    "rerun": "false",
+}
+POLL = 0.02  # seconds between looks at a child's memory
+
+
+@dataclass
+class Cell:
+    """What one measurement is of; id is the hash of what decides it."""
+
+    model: str
+    cfg: DictConfig
+    compile: bool
+    overrides: list[str]
+    id: str = field(init=False)
+
+    def __post_init__(self):
+        here = describe(self.cfg.trainer)
+        machine = {key: here[key] for key in ("device", "torch", "system", "machine")}
+        threads = self.cfg.trainer.threads or cores()
+        decides = [config.identity(self.cfg), machine, threads, self.compile]
+        text = json.dumps(decides, sort_keys=True)
+        self.id = hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.cfg.model.seq_len:,}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    seconds: float
+    bytes: int
+
+
+def compose(model: str, length: int, batch: int, overrides: list[str]) -> DictConfig:
+    filter_, _, name = model.rpartition("+")
+    chosen = SPECIAL.get(model) or [f"model={name}", *([f"filter={filter_}"] if filter_ else [])]
+    sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
+    cfg = config.compose(["task=text", *chosen, *sizes, *overrides])
+    config.check(cfg)
+    return cfg
+
+
+def named(models: str) -> list[str]:
+    """In the order given, the baselines first."""
+    known = [*config.models(), *SPECIAL]
+    chosen = config.models() if models == "all" else models.split(",")
+    for model in chosen:
+        filter_, _, name = model.rpartition("+")
+        if name not in known or (filter_ and filter_ not in config.filters()):
+            raise one_of("model", model, known)
+    return list(dict.fromkeys([*BASELINES, *chosen]))
+
+
+def memory_of_machine() -> int:
+    """Bytes; of the control group, where that has less."""
+    total = psutil.virtual_memory().total
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            total = min(total, int(Path(file).read_text()))
+    return total
+
+
+def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
+    """Runs the child under the limits. Raises UserError where it ends otherwise than by them."""
+    started, start = now(), time.monotonic()
+    spec = {
+        "config": OmegaConf.to_container(cell.cfg, resolve=True),
+        "compile": cell.compile,
+        "steps": steps,
+    }
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lra.efficiency.cell"],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+            env={"OMP_NUM_THREADS": str(cores())} | dict(os.environ),
+            start_new_session=True,
+        )
+        try:
+            child.stdin.write(json.dumps(spec))
+            child.stdin.close()
+            stopped = watch(child, start, limits)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, 9)  # a compiler that it started as well
+            code = child.wait()
+        said.seek(0)
+        errors.seek(0)
+        facts: dict = {}
+        for line in said:
+            if line.endswith("\n"):  # not one that a kill cut
+                facts |= json.loads(line)
+        if not stopped and "oom" in facts:
+            stopped = ("oom", facts.pop("oom"))
+        if not stopped and code == -9:
+            stopped = ("oom", "ended by signal 9, as the kernel does when memory is short")
+        if not stopped and code:
+            sys.stderr.write(errors.read())
+            raise UserError(f"{cell} could not be measured (code {code}): see above.")
+    status, reason = stopped or ("done", None)
+    head, dirty = commit()
+    return Measurement(
+        cell=cell.id,
+        round=round_,
+        model=cell.model,
+        cost=cell.cfg.model.cost,
+        protocol=cell.cfg.protocol,
+        length=cell.cfg.model.seq_len,
+        batch_size=cell.cfg.batch_size,
+        compile=cell.compile,
+        status=status,
+        reason=reason,
+        wall_seconds=time.monotonic() - start,
+        limit_seconds=limits.seconds,
+        limit_bytes=limits.bytes,
+        overrides=cell.overrides,
+        environment=facts.pop("environment", describe(cell.cfg.trainer)),
+        commit=head,
+        dirty=dirty,
+        started=started,
+        config=config.identity(cell.cfg),
+        **facts,
+    )
+
+
+def watch(child: subprocess.Popen, start: float, limits: Limits) -> tuple[str, str] | None:
+    """Waits for the child, or kills it: ("timeout" or "oom", why)."""
+    process = psutil.Process(child.pid)
+    while child.poll() is None:
+        with suppress(psutil.Error):
+            used = process.memory_info().rss - process.memory_info().shared
+            if used > limits.bytes:
+                child.kill()
+                return "oom", f"more than {limits.bytes / 1e9:.1f} GB"
+        if time.monotonic() - start > limits.seconds:
+            child.kill()
+            return "timeout", f"more than {limits.seconds:g} s"
+        time.sleep(POLL)
+    return None
+
+
+class Lab:
+    """The cells of one command, and what of them is left to measure."""
+
+    def __init__(self, cells: list[Cell], rounds: int, root: Path, rerun: bool):
+        self.cells, self.rounds, self.root = cells, rounds, root
+        stored = [] if rerun else records.read_all(root)
+        self.found: dict[str, list[Measurement]] = {cell.id: [] for cell in cells}
+        for measurement in stored:
+            if measurement.cell in self.found:
+                self.found[measurement.cell].append(measurement)
+
+    def left(self) -> Iterator[tuple[int, Cell]]:
+        """Round after round. What ran out of memory or time once is not tried again."""
+        for round_ in range(self.rounds):
+            for cell in self.cells:
+                known = self.found[cell.id]
+                failed = any(m.status != "done" for m in known)
+                if not failed and all(m.round != round_ for m in known):
+                    yield round_, cell
+
+    def seconds_left(self, limits: Limits) -> float:
+        """At most: a cell takes what it took before, or the limit."""
+        return sum(
+            min((m.wall_seconds for m in self.found[cell.id]), default=limits.seconds)
+            for _, cell in self.left()
+        )
+
+    def run(self, steps: int, limits: Limits) -> None:
+        todo = list(self.left())
+        print(
+            f"{len(self.cells)} cells in {self.rounds} rounds: {len(todo)} measurements left, at "
+            f"most {duration(self.seconds_left(limits))} (each ends after {limits.seconds:g} s or "
+            f"{limits.bytes / 1e9:.1f} GB)",
+            flush=True,
+        )
+        for round_, cell in todo:
+            if any(m.status != "done" for m in self.found[cell.id]):
+                continue
+            measurement = measure(cell, round_, steps, limits)
+            records.write(self.root, measurement)
+            self.found[cell.id].append(measurement)
+            left = duration(self.seconds_left(limits))
+            print(f"round {round_ + 1}: {cell}: {said(measurement)}; {left} left", flush=True)
+
+
+def said(measurement: Measurement) -> str:
+    parts = []
+    for name in ("training", "inference"):
+        timing = getattr(measurement, name)
+        if timing:
+            seconds = sorted(timing.step_seconds)
+            parts.append(f"{name} {seconds[len(seconds) // 2]:.3f} s a step")
+    if measurement.training:
+        parts.append(f"{measurement.training.memory.peak_bytes / 1e6:.0f} MB")
+    if measurement.status != "done":
+        parts.append(f"{measurement.status} ({measurement.reason})")
+    return ", ".join(parts)
+
+
+def numbers(key: str, text: str) -> list[int]:
+    if not all(n.isdecimal() and int(n) for n in text.split(",")):
+        raise UserError(f"{key}={text}: give whole numbers above 0 with commas between them.")
+    return [int(n) for n in text.split(",")]
+
+
+def number(key: str, text: str) -> int:
+    first, *more = numbers(key, text)
+    if more:
+        raise UserError(f"{key}={text}: give one number.")
+    return first
+
+
+def truth(key: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise UserError(f"{key}={text}: choose true or false.")
+    return text == "true"
+
+
+def main() -> None:
+    given = dict(DEFAULTS)
+    overrides = []
+    for argument in sys.argv[1:]:
+        key, _, value = argument.partition("=")
+        if key in DEFAULTS:
+            given[key] = value
+        else:
+            overrides.append(argument)
+    lengths = numbers("lengths", given["lengths"])
+    batch, rounds = number("batch", given["batch"]), number("rounds", given["rounds"])
+    steps, compile_ = number("steps", given["steps"]), truth("compile", given["compile"])
+    try:
+        share = float(given["memory"])
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UserError(f"memory={given['memory']}: give a share above 0 and up to 1.")
+    limits = Limits(number("seconds", given["seconds"]), round(share * memory_of_machine()))
+    cells, without = [], {}
+    for length in lengths:
+        for model in named(given["models"]):
+            try:
+                cfg = compose(model, length, batch, overrides)
+            except UserError as error:  # protocol=paper has no setting for every model
+                without[model] = str(error)
+                continue
+            cells.append(Cell(model, cfg, compile_, overrides))
+    for model, reason in without.items():
+        print(f"left out: {model}. {reason}")
+    if not cells:
+        raise UserError("Nothing is left to measure.")
+    root = Path(cells[0].cfg.results.path)
+    Lab(cells, rounds, root, truth("rerun", given["rerun"])).run(steps, limits)
+
+
+def run() -> None:
+    sys.exit(exit_code(main))

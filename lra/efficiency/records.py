@@ -1,0 +1,83 @@
+"""What is kept of a measurement: results/efficiency/<model>/<length>-<cell>-<round>.json."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from lra.errors import UserError
+from lra.files import replacing
+from lra.rows import Memory, Record
+
+
+class Timing(Record):
+    """Seconds of each timed step, the device synchronised at both ends. data_seconds and
+    optimiser_seconds (clipping and zeroing included) are not part of step_seconds' computation:
+    step_seconds = forward, backward and optimiser; fetching the batch is apart."""
+
+    first_seconds: float  # of the first step: with compile=true, what compiling took, too
+    step_seconds: list[float]
+    data_seconds: list[float]
+    optimiser_seconds: list[float]  # empty in inference
+    memory: Memory
+    flops: int
+    attention: list[str]  # kernels, by torch's names
+
+
+class Measurement(Record):
+    """One round of one cell. A cell that ran out of memory or of time is a result; what had been
+    measured by then stays."""
+
+    schema_version: int = 1
+    cell: str
+    round: int
+    model: str
+    cost: str
+    protocol: str
+    length: int
+    batch_size: int
+    compile: bool
+    status: Literal["done", "oom", "timeout"]
+    reason: str | None = None
+    inference: Timing | None = None
+    training: Timing | None = None
+    parameters: int | None = None
+    matmul_flops_per_second: float | None = None
+    others: float | None = None  # cores that other processes kept busy meanwhile
+    wall_seconds: float
+    limit_seconds: float
+    limit_bytes: int
+    overrides: list[str]  # typed beside models, lengths and batch
+    environment: dict[str, Any]
+    commit: str | None
+    dirty: bool | None
+    started: str
+    config: dict[str, Any]
+
+
+def path(root: Path, measurement: Measurement) -> Path:
+    name = f"{measurement.length}-{measurement.cell}-{measurement.round}.json"
+    return root / "efficiency" / measurement.model / name
+
+
+def write(root: Path, measurement: Measurement) -> Path:
+    target = path(root, measurement)
+    with replacing(target) as temporary:
+        temporary.write_text(measurement.model_dump_json(indent=1) + "\n")
+    return target
+
+
+def read_all(root: Path) -> list[Measurement]:
+    """Every measurement below `root`, in an order that does not depend on the file system."""
+    found = []
+    for file in sorted(root.glob("efficiency/*/*.json")):
+        try:
+            found.append(Measurement.model_validate_json(file.read_bytes()))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"{file} is no valid measurement ({where}: {first['msg']}): restore it from git or "
+                "delete it."
+            ) from error
+    return sorted(found, key=lambda m: (m.protocol, m.model, m.length, m.cell, m.round))

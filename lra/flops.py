@@ -1,0 +1,95 @@
+"""Floating-point operations of a step, and the rate at which this process multiplies matrices.
+
+Counted are matrix products, attention kernels and Fourier transforms (5 n log2 n for a complex one
+of length n, half of it for a real one), a multiply-add as two; elementwise work is not. The
+convention for a fused attention's backward pass is torch's: five products where the forward has
+two.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    register_flop_formula,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+import models.fourier  # noqa: F401  defines lra::resample
+
+aten = torch.ops.aten
+
+
+# torch's counter knows the fused kernels of GPUs, but neither that of the CPU nor the FFTs.
+@register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu)
+def _attention(q, k, v, *_, **__) -> int:
+    return sdpa_flop_count(q, k, v)
+
+
+@register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu_backward)
+def _attention_backward(gradient, q, k, v, *_, **__) -> int:
+    return sdpa_backward_flop_count(gradient, q, k, v)
+
+
+def _fft(shape, dims, share: float) -> int:
+    n = math.prod(shape[d] for d in dims)
+    return round(share * 5 * math.prod(shape) * math.log2(max(n, 2)))
+
+
+@register_flop_formula(aten._fft_c2c)
+def _complex_fft(shape, dims, *_, **__) -> int:
+    return _fft(shape, dims, 1.0)
+
+
+@register_flop_formula(aten._fft_r2c)
+def _real_fft(shape, dims, *_, **__) -> int:
+    return _fft(shape, dims, 0.5)
+
+
+@register_flop_formula(aten._fft_c2r)
+def _real_fft_back(shape, dims, *_, out_shape=None, **__) -> int:
+    return _fft(out_shape, dims, 0.5)
+
+
+@register_flop_formula(torch.ops.lra.resample)
+def _filter(shape, length, *_, **__) -> int:
+    """As products of half the size (models/fourier.py), whichever way it is computed."""
+    B, N, D = shape
+    return B * N * length * D
+
+
+@dataclass
+class Count:
+    flops: int
+    attention: list[str]  # the attention kernels that ran, by torch's names
+
+
+def count(step: Callable[[], object]) -> Count:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    kernels = {str(op) for op in counter.get_flop_counts().get("Global", {})}
+    attention = sorted(name for name in kernels if "attention" in name and "backward" not in name)
+    return Count(counter.get_total_flops(), attention)
+
+
+def matmul_rate(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> float:
+    """FLOP/s of a large product, the best of many."""
+    size = 1024 if torch.device(device).type == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(30):
+        _synchronise(a)
+        start = time.perf_counter()
+        a @ b
+        _synchronise(a)
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best
+
+
+def _synchronise(tensor: torch.Tensor) -> None:
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

@@ -1,0 +1,176 @@
+"""Known costs are measured right, limits are results, and a command goes on where it was stopped.
+
+Timings here are of sleeps, which a busy machine does not stretch; what compares computations is
+slow and wants a quiet machine."""
+
+import os
+import subprocess
+import sys
+from statistics import median
+
+import pytest
+
+from lra.efficiency import lab, records
+from lra.efficiency.lab import Cell, Lab, Limits
+from lra.environment import ROOT
+from lra.errors import UserError
+
+LIMITS = Limits(seconds=100, bytes=2 * 10**9)
+KNOWN = "tests.lra.efficiency.known."
+
+
+def cell(model: str, *overrides: str, name: str | None = None) -> Cell:
+    cfg = lab.compose(model, 64, 2, ["trainer.threads=1", *overrides])
+    return Cell(name or model, cfg, compile=False, overrides=[])
+
+
+def known(seconds: float, megabytes: int, kind: str = "Known") -> Cell:
+    net = ["model.net._target_=" + KNOWN + kind, "optim.clip=null"]
+    return cell(
+        "transformer", *net, f"+model.net.seconds={seconds}", f"+model.net.megabytes={megabytes}"
+    )
+
+
+def test_a_known_sleep_and_a_known_allocation_are_measured_within_10_percent():
+    found = lab.measure(known(0.3, 400), 0, 5, LIMITS)
+    assert found.status == "done"
+    for timing in (found.training, found.inference):
+        assert len(timing.step_seconds) >= 5
+        assert median(timing.step_seconds) == pytest.approx(0.3, rel=0.1)
+        assert timing.memory.peak_bytes == pytest.approx(400e6, rel=0.1)
+    assert max(found.training.optimiser_seconds + found.training.data_seconds) < 0.1
+
+
+def test_too_much_memory_is_a_result():
+    found = lab.measure(known(0, 1, "Hungry"), 0, 5, Limits(100, 10**9))
+    assert (found.status, found.training) == ("oom", None)
+    assert "1.0 GB" in found.reason
+    assert found.parameters == 2  # what was known by then
+
+
+def test_too_much_time_is_a_result_and_keeps_what_was_measured():
+    found = lab.measure(known(100, 1, "SlowToTrain"), 0, 5, Limits(30, 10**9))
+    assert (found.status, found.reason, found.training) == ("timeout", "more than 30 s", None)
+    assert len(found.inference.step_seconds) >= 5
+
+
+def test_signal_9_counts_as_out_of_memory(monkeypatch):
+    monkeypatch.setattr(lab, "watch", lambda child, *_: child.kill())
+    found = lab.measure(known(0, 1), 0, 5, LIMITS)
+    assert (found.status, found.inference) == ("oom", None)
+
+
+def test_a_bug_in_a_model_is_neither():
+    with pytest.raises(UserError, match="transformer at 64 could not be measured"):
+        lab.measure(cell("transformer", f"model.net._target_={KNOWN}Known"), 0, 5, LIMITS)
+
+
+@pytest.mark.slow
+def test_two_identical_models_come_out_within_5_percent(tmp_path):
+    mixer = f"model.block.mixer._target_={KNOWN}Again"
+    sizes = ["model.seq_len=512", "batch_size=16", "trainer.threads=2"]
+    cells = [cell("transformer", *sizes), cell("transformer", mixer, *sizes, name="again")]
+    Lab(cells, rounds=5, root=tmp_path, rerun=False).run(20, LIMITS)
+    seconds = {
+        c.model: median(
+            median(m.training.step_seconds) for m in records.read_all(tmp_path) if m.cell == c.id
+        )
+        for c in cells
+    }
+    assert seconds["again"] == pytest.approx(seconds["transformer"], rel=0.05)
+
+
+def test_rounds_go_through_all_models_and_results_are_not_measured_again(tmp_path, monkeypatch):
+    cells = [cell("transformer"), cell("fnet")]
+    measured = []
+
+    def measure(cell, round_, steps, limits):
+        measured.append((round_, cell.model))
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return made(cell, round_, "oom" if cell.model == "fnet" else "done")
+
+    monkeypatch.setattr(lab, "measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+    assert measured == [(0, "transformer"), (0, "fnet"), (1, "transformer"), (2, "transformer")]
+    measured.clear()
+    Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+    assert measured == [(2, "transformer")]
+    Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+    assert len(measured) == 1
+    Lab(cells, 1, tmp_path, rerun=True).run(5, LIMITS)
+    assert len(measured) == 3
+
+
+def test_the_time_is_known_before_the_start(tmp_path, capsys, monkeypatch):
+    cells = [cell("transformer"), cell("fnet")]
+    records.write(tmp_path, made(cells[0], 0, "done"))
+    left = Lab(cells, 2, tmp_path, rerun=False)
+    assert left.seconds_left(LIMITS) == 7 + 2 * 100
+    monkeypatch.setattr(lab, "measure", lambda c, r, *_: made(c, r, "done"))
+    left.run(5, LIMITS)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "3 measurements left, at most 3 min 27 s" in first
+
+
+def made(cell: Cell, round_: int, status: str) -> records.Measurement:
+    return records.Measurement(
+        cell=cell.id,
+        round=round_,
+        model=cell.model,
+        cost="N",
+        protocol="matched",
+        length=64,
+        batch_size=2,
+        compile=False,
+        status=status,
+        wall_seconds=7,
+        limit_seconds=100,
+        limit_bytes=1,
+        overrides=[],
+        environment={},
+        commit=None,
+        dirty=None,
+        started="2026-01-01T00:00:00+00:00",
+        config={},
+    )
+
+
+def test_the_cell_is_what_decides_the_measurement():
+    assert cell("fnet").id == cell("fnet", "data.root=elsewhere").id
+    others = [cell("transformer"), cell("fnet", "model.d_model=128"), cell("fnet", "batch_size=4")]
+    others += [cell("fnet", "trainer.threads=2"), cell("fourier+fnet")]
+    assert len({c.id for c in [cell("fnet"), *others]}) == 6
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("models=performr", "There is no model 'performr'"),
+        ("lengths=1k", "lengths=1k: give whole numbers"),
+        ("rounds=0", "rounds=0: give whole numbers"),
+        ("memory=2", "memory=2: give a share"),
+        ("compile=yes", "compile=yes: choose true or false"),
+        ("model.d_modl=3", "There is no option"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(typed, said):
+    command = [sys.executable, "-m", "lra.efficiency", typed]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 1
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_from_the_command_line(tmp_path):
+    command = [sys.executable, "-m", "lra.efficiency", "models=fnet", "lengths=64", "batch=2"]
+    command += ["rounds=1", f"results.root={tmp_path}", "trainer.threads=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {m.model: m for m in records.read_all(tmp_path)}
+    assert set(found) == {"transformer", "transformer_explicit", "fnet"}
+    fast, explicit = (found[name].training for name in ("transformer", "transformer_explicit"))
+    assert fast.attention == ["aten._scaled_dot_product_flash_attention_for_cpu"]
+    assert explicit.attention == [] and found["fnet"].training.flops > 0
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "0 measurements left" in again.stdout
