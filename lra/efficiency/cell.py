@@ -119,8 +119,8 @@ class Bench:
         """Of a whole batch, from batches of one and of two: the rest is linear in the batch."""
 
         def step(size: int):
-            with nullcontext() if train else torch.inference_mode():
-                loss = self.loss(self.net, self.batch(0, size))
+            # torch's counter cannot follow parameters through modules in inference mode
+            loss = self.loss(self.net, self.batch(0, size))
             if train:
                 loss.backward()
                 self.optimiser.zero_grad()

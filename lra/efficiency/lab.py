@@ -234,14 +234,24 @@ class Lab:
             f"{limits.bytes / 1e9:.1f} GB)",
             flush=True,
         )
+        failed = []
         for round_, cell in todo:
             if any(m.status != "done" for m in self.found[cell.id]):
                 continue
-            measurement = measure(cell, round_, steps, limits)
+            try:
+                measurement = measure(cell, round_, steps, limits)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                failed.append(f"{cell}, round {round_ + 1}")
+                continue
             records.write(self.root, measurement)
             self.found[cell.id].append(measurement)
             left = duration(self.seconds_left(limits))
             print(f"round {round_ + 1}: {cell}: {said(measurement)}; {left} left", flush=True)
+        if failed:
+            raise UserError(
+                f"Not measured: {'; '.join(failed)}. The same command tries these again."
+            )
 
 
 def said(measurement: Measurement) -> str:

@@ -47,7 +47,7 @@ class SlowToTrain(Known):
 
     def forward(self, ids, lengths):
         return (
-            super().forward(ids, lengths) if self.training else 0 * self.logits.expand(len(ids), -1)
+            super().forward(ids, lengths) if self.training else self.logits.expand(len(ids), -1)
         )
 
 
