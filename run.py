@@ -29,7 +29,8 @@ def main(cfg: DictConfig) -> float | None:
         return evaluate(cfg)
 
     import data_prep
-    from lra import rows, tables
+    from lra import rows
+    from lra.tables import accuracy
 
     this = cell(cfg, data_prep.prepare(cfg.task, cfg.data))
     if not is_main_process():
@@ -45,7 +46,7 @@ def main(cfg: DictConfig) -> float | None:
         if row.test is None:
             print(f"val accuracy {100 * row.val.accuracy:.2f} %; test was not scored")
         else:
-            tables.show([row], this.results)
+            accuracy.show([row], this.results)
     return row.val.accuracy
 
 
@@ -65,7 +66,7 @@ def train(cfg: DictConfig, this: Cell, claim: Claim | None):
                 attempt.facts |= training.progress()
             training.test_selected()
             attempt.facts |= training.results()
-            row = attempt.write("done", **training.predictions())
+            row = attempt.write("done", **training.beside_the_row())
         training.record(row)
     this.last.unlink(missing_ok=True)
     return row

@@ -57,6 +57,7 @@ class Attempt:
         error: str | None = None,
         predictions: np.ndarray | None = None,
         labels: np.ndarray | None = None,
+        curve: rows.Curve | None = None,
     ) -> rows.Row:
         """predictions: of the test examples that were scored; labels: of the whole test split."""
         row = rows.Row(**self.facts, status=status, error=error, finished=now())
@@ -64,7 +65,7 @@ class Attempt:
             self.claim.check()
             if labels is not None:
                 rows.write_labels(self.cell.results, row.fingerprint, labels)
-            path = rows.write(self.cell.rows, row, predictions)
+            path = rows.write(self.cell.rows, row, predictions, curve)
             row = rows.read(path)
         return row
 

@@ -2,13 +2,15 @@
 
 Beside it, `<cell id>-<attempt>.npy` holds the predicted class of every test example, in the order
 of the packed split; labels/<fingerprint>.npy holds what they should be, once for all rows on one
-data set, so that models can be compared example by example where the data are not at hand.
+data set, so that models can be compared example by example where the data are not at hand. `.csv`
+is the curve: at each validation the step, the mean training loss since the one before, and the val
+accuracy.
 """
 
 import io
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lra.environment import commit
 from lra.errors import UserError
 from lra.files import write_new
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Status = Literal["done", "failed", "diverged", "oom", "interrupted"]
 
@@ -128,31 +133,60 @@ class Row(Record):
         return self.parameters / self.transformer_parameters - 1
 
 
-def write(folder: Path, row: Row, predictions: np.ndarray | None = None) -> Path:
-    """Stores the row under the next free attempt number; predictions first, so that a row never
-    stands without them. Raises UserError when it cannot."""
+Curve = list[tuple[int, float, float]]  # step, training loss, val accuracy
+
+
+def write(
+    folder: Path, row: Row, predictions: np.ndarray | None = None, curve: Curve | None = None
+) -> Path:
+    """Stores the row under the next free attempt number; what stands beside it first, so that a row
+    is never without. Raises UserError when it cannot."""
+    beside = {} if predictions is None else {".npy": _npy(predictions)}
+    if curve:
+        beside[".csv"] = _csv(curve)
     attempt = 1 + max((r.attempt for r, _ in read_cell(folder, row.cell)), default=0)
     while True:
         row = row.model_copy(update={"attempt": attempt})
         path = folder / f"{row.name}.json"
         text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
-        if _write_predictions(path.with_suffix(".npy"), predictions):
+        written = []
+        for ending, content in beside.items():
+            # False where another writer, or one that was killed, has the name already
+            if not write_new(path.with_suffix(ending), content):
+                break
+            written.append(path.with_suffix(ending))
+        else:
             if write_new(path, text.encode()):
                 return path
-            if predictions is not None:
-                path.with_suffix(".npy").unlink()
+        for other in written:
+            other.unlink()
         attempt += 1
 
 
-def _write_predictions(path: Path, predictions: np.ndarray | None) -> bool:
-    """False where another writer, or one that was killed, has the name already."""
-    return predictions is None or _write_array(path, predictions)
-
-
-def _write_array(path: Path, array: np.ndarray) -> bool:
+def _npy(array: np.ndarray) -> bytes:
     content = io.BytesIO()
     np.save(content, array)
-    return write_new(path, content.getvalue())
+    return content.getvalue()
+
+
+def _csv(curve: Curve) -> bytes:
+    lines = [f"{step},{loss:.6g},{accuracy:.6g}" for step, loss, accuracy in curve]
+    return ("\n".join([CURVE_HEADER, *lines]) + "\n").encode()
+
+
+CURVE_HEADER = "step,train_loss,val_accuracy"
+
+
+def read_curve(root: Path, row: Row) -> "pd.DataFrame | None":
+    """step, train_loss, val_accuracy of a row stored below `root`; None for rows that are older."""
+    import pandas as pd  # half a second, which --help need not wait for
+
+    path = _beside(root, row, ".csv")
+    return pd.read_csv(path) if path.exists() else None
+
+
+def _beside(root: Path, row: Row, ending: str) -> Path:
+    return root / "runs" / row.task / row.model / f"{row.name}{ending}"
 
 
 def _labels(root: Path, fingerprint: str) -> Path:
@@ -163,7 +197,7 @@ def write_labels(root: Path, fingerprint: str, labels: np.ndarray) -> None:
     """The labels of the whole test split, once."""
     path = _labels(root, fingerprint)
     if not path.exists():
-        _write_array(path, labels)
+        write_new(path, _npy(labels))
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -176,7 +210,7 @@ def read_array(path: Path) -> np.ndarray:
 def correct(root: Path, row: Row) -> np.ndarray | None:
     """bool (N,): which test examples a stored row has right; None where its predictions or the
     labels are not stored below `root`. Raises UserError where they contradict the row."""
-    path = root / "runs" / row.task / row.model / f"{row.name}.npy"
+    path = _beside(root, row, ".npy")
     labels = _labels(root, row.fingerprint)
     if not (path.exists() and labels.exists()):
         return None

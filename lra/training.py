@@ -153,9 +153,12 @@ class Training:
         if self.tracker:
             self.tracker.record(row, self.cell.path(row))
 
-    def predictions(self) -> dict:
-        labels = self.data.splits["test"].split.labels
-        return {"predictions": self.module.predictions, "labels": labels}
+    def beside_the_row(self) -> dict:
+        return {
+            "predictions": self.module.predictions,
+            "labels": self.data.splits["test"].split.labels,
+            "curve": self.watch.curve,
+        }
 
 
 def transformer_parameters(cfg: DictConfig) -> int:

@@ -1,4 +1,5 @@
-"""Watches the training loss: stops where it is no number, warns where nothing is learned."""
+"""Watches the training loss: keeps the curve, stops where the loss is no number, warns where
+nothing is learned."""
 
 import math
 
@@ -33,6 +34,9 @@ class LossWatch(pl.Callback):
         self.window = max(10, max_steps // 20)
         self.loss: float | None = None  # mean of the last look
         self.warnings: list[str] = []
+        # at each validation: step, mean training loss since the one before, val accuracy
+        self.curve: list[tuple[int, float, float]] = []
+        self._since = [0.0, 0]  # sum and count of the losses since the last validation
         self._pending: list[torch.Tensor] = []
         self._sum, self._count, self._flat_steps = 0.0, 0, 0
         self._trainer = None
@@ -47,9 +51,13 @@ class LossWatch(pl.Callback):
             "sum": self._sum,
             "count": self._count,
             "flat_steps": self._flat_steps,
+            "curve": self.curve,
+            "since": self._since,
         }
 
     def load_state_dict(self, state: dict) -> None:
+        self.curve = state.get("curve", [])  # checkpoints older than the curve have none
+        self._since = state.get("since", [0.0, 0])
         self.warnings, self._sum = state["warnings"], state["sum"]
         self._count, self._flat_steps = state["count"], state["flat_steps"]
 
@@ -62,6 +70,13 @@ class LossWatch(pl.Callback):
                 logger.log_metrics({"train/loss": self.loss, "lr": lr}, step=trainer.global_step)
 
     def on_validation_end(self, trainer, module) -> None:
+        if trainer.state.fn == "fit":
+            self.look()
+            total, count = self._since
+            if count:
+                accuracy = module.scores["val"].accuracy
+                self.curve.append((trainer.global_step, total / count, accuracy))
+            self._since = [0.0, 0]
         for logger in trainer.loggers:
             accuracy = module.scores["val"].accuracy
             logger.log_metrics({"val/accuracy": accuracy}, step=trainer.global_step)
@@ -84,6 +99,7 @@ class LossWatch(pl.Callback):
                 f"(now {self.lr:g}), a longer optim.warmup, or trainer.precision=32-true."
             )
         for loss in losses:
+            self._since = [self._since[0] + loss, self._since[1] + 1]
             self._add(loss)
 
     def _add(self, loss: float) -> None:

@@ -108,6 +108,18 @@ def named(models: str) -> list[str]:
     return list(dict.fromkeys([*BASELINES, *chosen]))
 
 
+def changing(overrides: list[str]) -> list[str]:
+    """Those that a measurement depends on and that stand nowhere else in it: not where results lie,
+    nor what says the protocol, the device or the threads."""
+    said = config.ENVIRONMENT | {"protocol", "trainer"}
+    keys = [o.lstrip("+~").partition("=")[0] for o in overrides]
+    return [
+        override
+        for override, key in zip(overrides, keys, strict=True)
+        if not any(key == known or key.startswith(f"{known}.") for known in said)
+    ]
+
+
 def memory_of_machine() -> int:
     """Bytes; of the control group, where that has less."""
     total = psutil.virtual_memory().total
@@ -314,7 +326,7 @@ def main() -> None:
             except UserError as error:  # protocol=paper has no setting for every model
                 without[model] = str(error)
                 continue
-            cells.append(Cell(model, cfg, compile_, overrides))
+            cells.append(Cell(model, cfg, compile_, changing(overrides)))
     for model, reason in without.items():
         print(f"left out: {model}. {reason}")
     if not cells:

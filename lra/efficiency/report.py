@@ -102,13 +102,20 @@ class Bench:
     @property
     def conditions(self) -> str:
         m, where = self.first, self.first.environment
-        unit = f"{where['threads']} threads" if where["device_type"] == "cpu" else "1 device"
-        compiled = ", compiled" if m.compile else ""
-        typed = f", {' '.join(m.overrides)}" if m.overrides else ""
-        return (
-            f"protocol {m.protocol}, batch {m.batch_size}, {where['device']}, {unit}, "
-            f"{where['precision']}, torch {where['torch']}{compiled}{typed}"
-        )
+        on_cpu = where["device_type"] == "cpu"
+        parts = [
+            f"protocol {m.protocol}",
+            f"batch {m.batch_size}",
+            where["device"] + (f" x {where['threads']} threads" if on_cpu else ""),
+            where["precision"],
+            *(["compiled"] if m.compile else []),
+            *m.overrides,
+        ]
+        return ", ".join(parts)
+
+    @property
+    def rounds(self) -> int:
+        return max(len(cell.rounds) for cell in self.cells.values())
 
     @cached_property
     def models(self) -> list[str]:

@@ -61,6 +61,24 @@ def test_reads_what_was_written(tmp_path):
     assert np.load(path.with_suffix(".npy")).tolist() == [1, 2, 3]
 
 
+def test_the_curve_stands_beside_the_row(tmp_path):
+    folder = tmp_path / "runs/listops/fourier"
+    curve = [(50, 2.25, 0.17), (100, 1.5, 1 / 3)]
+    first = rows.read(rows.write(folder, row(), curve=curve))
+    without = rows.read(rows.write(folder, row()))
+    found = rows.read_curve(tmp_path, first)
+    assert found.values.tolist() == [[50, 2.25, 0.17], [100, 1.5, pytest.approx(1 / 3, abs=1e-6)]]
+    assert rows.read_curve(tmp_path, without) is None
+
+
+def test_a_name_that_a_killed_writer_left_half_taken_is_passed_over(tmp_path):
+    (tmp_path / f"{row().cell}-1.csv").write_text("")
+    path = rows.write(tmp_path, row(), np.zeros(3, np.uint8), curve=[(1, 1.0, 0.5)])
+    assert path.stem.endswith("-2")
+    assert {p.suffix for p in tmp_path.glob("*-2.*")} == {".csv", ".npy", ".json"}
+    assert not list(tmp_path.glob("*-1.npy"))
+
+
 def test_attempts_are_counted_and_never_overwritten(tmp_path):
     first = rows.write(tmp_path, row(status="interrupted"))
     content = first.read_bytes()

@@ -14,8 +14,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from lra import rows, search, tables
+from lra import rows, search
 from lra.errors import UserError
+from lra.tables import accuracy
 from tests.conftest import ROOT
 from tests.lra.test_rows import row
 
@@ -43,12 +44,12 @@ def test_nothing_to_search_is_said(monkeypatch):
 
 
 def test_a_trial_enters_no_table():
-    assert tables.newest([row(test=None)]) == []
+    assert accuracy.newest([row(test=None)]) == []
 
 
 def test_a_row_says_how_many_trials_chose_its_setting(tmp_path):
-    (table,) = tables.tables([row(trials=40)], tmp_path).values()
-    assert table["preset"][0] == "shared setting (chosen by 40 trials)"
+    (table,) = accuracy.tables([row(trials=40)], tmp_path)
+    assert table.frame["preset"][0] == "shared setting (chosen by 40 trials)"
 
 
 @pytest.mark.slow

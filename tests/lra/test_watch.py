@@ -35,6 +35,32 @@ def test_does_not_warn_where_something_is_learned(loss):
     assert train([loss] * 500).warnings == []
 
 
+def validate(watch, step, accuracy, fn="fit"):
+    scores = {"val": SimpleNamespace(accuracy=accuracy)}
+    trainer = SimpleNamespace(global_step=step, loggers=[], state=SimpleNamespace(fn=fn))
+    watch.on_validation_end(trainer, SimpleNamespace(scores=scores))
+
+
+def test_the_curve_has_the_mean_loss_between_two_validations():
+    watch = train([2.0] * 15 + [1.0] * 5)
+    validate(watch, 20, 0.5)
+    train([0.5] * 3, watch=watch)
+    validate(watch, 23, 0.6)
+    validate(watch, 23, 0.6, fn="validate")  # scored again at the end of a run: no point
+    assert watch.curve == [(20, pytest.approx(1.75), 0.5), (23, pytest.approx(0.5), 0.6)]
+
+
+def test_the_curve_goes_on_from_a_checkpoint():
+    watch = train([2.0] * 10)
+    validate(watch, 10, 0.4)
+    train([1.0] * 5, watch=watch)
+    resumed = LossWatch(watch.label_entropy, 1000, lr=0.1)
+    resumed.load_state_dict(watch.state_dict())
+    train([0.0] * 5, watch=resumed)
+    validate(resumed, 20, 0.5)
+    assert resumed.curve == [(10, 2.0, 0.4), (20, 0.5, 0.5)]
+
+
 def test_a_break_starts_the_plateau_anew():
     flat = [math.log(10)] * 190
     assert train(flat + [1.0] * 10 + flat).warnings == []

@@ -46,9 +46,7 @@ class SlowToTrain(Known):
     """Sleeps in training alone."""
 
     def forward(self, ids, lengths):
-        return (
-            super().forward(ids, lengths) if self.training else self.logits.expand(len(ids), -1)
-        )
+        return super().forward(ids, lengths) if self.training else self.logits.expand(len(ids), -1)
 
 
 class Again(SoftmaxAttention):

@@ -137,6 +137,11 @@ def made(cell: Cell, round_: int, status: str) -> records.Measurement:
     )
 
 
+def test_what_only_says_where_is_not_kept():
+    typed = ["results.root=/somewhere", "trainer.threads=2", "protocol=paper", "trainer=gpu"]
+    assert lab.changing([*typed, "data.root=d", "model.d_model=128"]) == ["model.d_model=128"]
+
+
 def test_the_cell_is_what_decides_the_measurement():
     assert cell("fnet").id == cell("fnet", "data.root=elsewhere").id
     others = [cell("transformer"), cell("fnet", "model.d_model=128"), cell("fnet", "batch_size=4")]

@@ -4,25 +4,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lra import rows, statistics, tables
+from lra import rows, statistics
 from lra.errors import UserError
-from tests.conftest import ROOT
+from lra.tables import accuracy
 from tests.lra.test_rows import row
 
 NOWHERE = Path("nowhere")  # no predictions are stored
 
 
 def only_table(chosen, root=NOWHERE):
-    (table,) = tables.tables(chosen, root).values()
-    return table
+    (table,) = accuracy.tables(chosen, root)
+    return table.frame
 
 
 def markdown(chosen):
-    return tables.markdown(chosen, tables.tables(chosen, NOWHERE))
+    return accuracy.document(chosen, NOWHERE).markdown()
 
 
 def notes(chosen, root=NOWHERE):
-    return tables.notes(chosen, tables.tables(chosen, root).values())
+    return accuracy.document(chosen, root).notes
 
 
 def column(chosen, name):
@@ -68,12 +68,12 @@ def test_the_trivial_baselines_stand_among_the_models():
 def test_a_rerun_is_not_another_seed():
     first, second = row(attempt=1), row(attempt=2, test=rows.score(100, 200))
     failed = row(attempt=3, status="failed", test=None)
-    assert tables.newest([first, second, failed]) == [second]
+    assert accuracy.newest([first, second, failed]) == [second]
 
 
 def test_protocols_variants_and_data_never_share_a_table():
     chosen = [row(), row(protocol="lite"), row(variant="short"), row(fingerprint="e" * 64)]
-    assert len(tables.tables(chosen, NOWHERE)) == 4
+    assert len(accuracy.tables(chosen, NOWHERE)) == 4
 
 
 def test_modified_rows_stand_apart_from_conforming_ones():
@@ -119,24 +119,10 @@ def test_the_source_is_printed_and_null_is_a_shared_setting():
     assert "a paper" in markdown([row()])
 
 
-def test_the_committed_tables_are_those_of_the_committed_rows():
-    every = rows.read_all(ROOT / "results")
-    chosen = [r for r in tables.newest(every) if not r.modified]
-    assert chosen, "the committed rows are gone"
-    frames = tables.tables(chosen, ROOT / "results")
-    assert (ROOT / "results/tables/accuracy.md").read_text() == tables.markdown(chosen, frames)
-    assert "-" not in {
-        rank
-        for frame in frames.values()
-        for rank in frame[~frame["model"].str.startswith("[")]["rank"]
-        if len(frame) - frame["model"].str.startswith("[").sum() > 1
-    }, "predictions or labels of a row are not committed"
-
-
 def test_every_line_of_the_markdown_has_every_column():
     chosen = [row(baselines={"majority label | root operator": {"val": 0.3, "test": 0.4}})]
     lines = [ln for ln in markdown(chosen).splitlines() if ln.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(tables.COLUMNS) + 1}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(accuracy.COLUMNS) + 1}
 
 
 def test_rows_in_any_order_give_the_same_text():

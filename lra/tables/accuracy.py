@@ -1,28 +1,22 @@
-"""Result tables from the rows and nothing else: python -m lra.tables [results.root=results]
+"""One table for each (task, variant, data, protocol), from the rows and nothing else.
 
-Prints them, and writes <results.path>/tables/accuracy.{md,csv}. Rows of two protocols, of two
-variants or of two data sets never share a table; modified rows enter with modified=true alone.
-A rank is a range where the stored predictions cannot tell models apart (lra/statistics.py).
+Rows of two protocols, of two variants or of two data sets never share a table. A rank is a range
+where the stored predictions cannot tell models apart (lra/statistics.py).
 """
 
 import json
-import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from lra import config, rows
 from lra.config import flatten
-from lra.errors import UserError, exit_code
-from lra.files import make_folder, replacing
 from lra.rows import Row
 from lra.statistics import interval, ranks
+from lra.tables.table import Document, Table
 
 COLUMNS = [
     "rank",
@@ -170,14 +164,14 @@ def _ranks(groups: list[list[Row]], root: Path) -> list[str]:
     return texts
 
 
-def tables(chosen: list[Row], root: Path) -> dict[str, pd.DataFrame]:
-    """Title -> table: one for each (task, variant, data, protocol), best model first; the trivial
-    baselines of the data stand in it as rows. root: where the predictions are stored."""
+def tables(chosen: list[Row], root: Path) -> list[Table]:
+    """Best model first; the trivial baselines of the data stand among the models as lines. root:
+    where the predictions are stored."""
     groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
         groups[key][_settings(row)].append(row)
-    result = {}
+    result = []
     for (task, variant, fingerprint, protocol), models in sorted(groups.items()):
         lines = []
         lists = [sorted(group, key=lambda row: row.seed) for group in models.values()]
@@ -194,13 +188,16 @@ def tables(chosen: list[Row], root: Path) -> dict[str, pd.DataFrame]:
             }
             lines.append((accuracy["test"], line))
         lines.sort(key=lambda pair: (-pair[0], pair[1]["model"]))
+        frame = pd.DataFrame([line for _, line in lines], columns=COLUMNS)
         title = f"{task}/{variant} (data {fingerprint}), protocol {protocol}"
-        result[title] = pd.DataFrame([line for _, line in lines], columns=COLUMNS)
+        terminal = [c for c in COLUMNS if c not in NOT_SHOWN]
+        result.append(Table(title, frame, terminal=terminal))
     return result
 
 
-def notes(chosen: list[Row], frames: Iterable[pd.DataFrame]) -> list[str]:
-    """What a reader of these tables, made of these rows, must know."""
+def notes(chosen: list[Row], made: list[Table]) -> list[str]:
+    """What a reader of the tables made of these rows must know."""
+    frames = [table.frame for table in made]
     sources = {
         f"{row.protocol}, {row.task}: {row.schedule_source}"
         for row in chosen
@@ -233,61 +230,14 @@ def notes(chosen: list[Row], frames: Iterable[pd.DataFrame]) -> list[str]:
     ]
 
 
-def markdown(chosen: list[Row], frames: dict[str, pd.DataFrame]) -> str:
-    text = "<!-- written by python -m lra.tables from the rows in results/runs; do not edit -->\n"
-    for title, table in frames.items():
-        header = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns) + "\n"
-        cells = [[c.replace("|", r"\|") for c in row] for row in table.itertuples(index=False)]
-        lines = ["| " + " | ".join(row) + " |" for row in cells]
-        text += f"\n## {title}\n\n{header}" + "\n".join(lines) + "\n"
-    for note in notes(chosen, frames.values()):
-        text += f"\n- {note}"
-    return text + "\n"
+def document(chosen: list[Row], root: Path) -> Document:
+    made = tables(chosen, root)
+    return Document("accuracy", made, notes(chosen, made))
 
 
 def show(chosen: list[Row], root: Path) -> None:
     """Prints the tables of these rows, whose predictions are stored below root."""
-    _print(chosen, tables(chosen, root))
-
-
-def _print(chosen: list[Row], frames: dict[str, pd.DataFrame]) -> None:
-    """On the terminal: the columns that differ from line to line, then the rest."""
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    narrow = [c for c in COLUMNS if c not in NOT_SHOWN]
-    for title, table in frames.items():
-        view = Table(title=title, title_justify="left")
-        for column in narrow:
-            view.add_column(column, justify="left" if column == "model" else "right")
-        for line in table[narrow].itertuples(index=False, name=None):
-            view.add_row(*(cell.replace("[", r"\[") for cell in line))
-        console.print(view)
-        for device in sorted(set(table.device) - {"-"}):
-            console.print(device, markup=False)
-    for note in notes(chosen, frames.values()):
-        console.print(f"- {note}", markup=False)
-
-
-def main() -> None:
-    overrides = [a for a in sys.argv[1:] if not a.startswith("modified=")]
-    with_modified = "modified=true" in sys.argv[1:]
-    path = Path(config.compose(overrides).results.path)
-    every = rows.read_all(path)
-    chosen = [row for row in newest(every) if with_modified or not row.modified]
-    if not chosen:
-        raise UserError(
-            f"There are no finished {'' if with_modified else 'conforming '}rows in {path / 'runs'}"
-            f"{'' if with_modified else ' (modified=true shows the others)'}."
-        )
-    frames = tables(chosen, path)
-    _print(chosen, frames)
-    folder = make_folder(path / "tables")
-    with replacing(folder / "accuracy.md") as temporary:
-        temporary.write_text(markdown(chosen, frames))
-    frame = pd.concat([table.assign(table=title) for title, table in frames.items()])
-    with replacing(folder / "accuracy.csv") as temporary:
-        frame.to_csv(temporary, index=False)
-    print(f"written: {folder / 'accuracy.md'}, {folder / 'accuracy.csv'}")
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    found = document(chosen, root)
+    devices = {device for table in found.tables for device in table.frame["device"]} - {"-"}
+    found.notes = [*sorted(devices), *found.notes]
+    found.show()

@@ -1,0 +1,63 @@
+"""Every table from the rows and nothing else: the same rows give the same bytes.
+
+python -m lra.tables [results.root=results] [modified=true] [verified_only=true]
+
+Prints them, and writes <results.path>/tables/: accuracy (each task by itself), papers (the papers'
+accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md, .csv
+and .tex; tables.tex joins the latter. modified=true lets modified rows in; verified_only=true
+leaves out published figures that were not checked against the paper.
+"""
+
+import sys
+from pathlib import Path
+
+from lra import config, rows
+from lra.efficiency import records
+from lra.errors import UserError, exit_code
+from lra.files import make_folder, replacing
+from lra.tables import accuracy, efficiency, papers
+from lra.tables.table import Document, latex_document
+
+SWITCHES = ("modified", "verified_only")
+
+
+def documents(path: Path, modified: bool = False, verified_only: bool = False) -> list[Document]:
+    """Of what lies below `path`."""
+    every = accuracy.newest(rows.read_all(path))
+    chosen = [row for row in every if modified or not row.modified]
+    measurements = records.read_all(path)
+    made = []
+    if chosen:
+        made += [accuracy.document(chosen, path), papers.document(chosen, verified_only)]
+    if measurements:
+        made.append(efficiency.document(measurements, verified_only))
+    return made
+
+
+def main() -> None:
+    switches = dict.fromkeys(SWITCHES, False)
+    overrides = []
+    for argument in sys.argv[1:]:
+        key, _, value = argument.partition("=")
+        if key in SWITCHES:
+            if value not in ("true", "false"):
+                raise UserError(f"{argument}: choose true or false.")
+            switches[key] = value == "true"
+        else:
+            overrides.append(argument)
+    path = Path(config.compose(overrides).results.path)
+    made = documents(path, **switches)
+    if not made:
+        hint = "" if switches["modified"] else " (modified=true shows the others)"
+        kind = "finished" if switches["modified"] else "finished conforming"
+        raise UserError(f"There are no {kind} rows in {path / 'runs'}{hint}.")
+    folder = make_folder(path / "tables")
+    for document in made:
+        document.show()
+        print("written:", *document.write(folder))
+    with replacing(folder / "tables.tex") as temporary:
+        temporary.write_text(latex_document([document.name for document in made]))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

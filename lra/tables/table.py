@@ -1,0 +1,137 @@
+"""A table of texts, and its ways onto paper: Markdown, LaTeX, CSV and the terminal."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from lra.files import replacing
+
+# style of a cell -> (Markdown, CSS, from which pandas makes LaTeX, rich)
+STYLES = {
+    "": ("{}", "", ""),
+    "recalled": ("*{}*", "font-style: italic", "italic dim"),
+    "outside": ("**{}**", "font-weight: bold", "bold"),
+}
+
+
+@dataclass
+class Table:
+    """frame holds texts; styles, of the same shape, names of STYLES. long: the same as numbers, for
+    the CSV file. terminal: the columns that a terminal has room for, where not all."""
+
+    title: str
+    frame: pd.DataFrame
+    styles: pd.DataFrame | None = None
+    long: pd.DataFrame | None = None
+    terminal: list[str] | None = None
+
+    def style(self, line: int, column: str) -> str:
+        return "" if self.styles is None else self.styles[column].iloc[line]
+
+
+@dataclass
+class Document:
+    """Tables of one kind with the notes that belong to them: <name>.md, .csv and .tex."""
+
+    name: str
+    tables: list[Table]
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        text = "<!-- written by python -m lra.tables; do not edit -->\n"
+        for table in self.tables:
+            columns = list(table.frame.columns)
+            text += f"\n## {table.title}\n\n"
+            text += "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns) + "\n"
+            for i, line in enumerate(table.frame.itertuples(index=False)):
+                cells = [
+                    STYLES[table.style(i, column)][0].format(cell.replace("|", r"\|"))
+                    for column, cell in zip(columns, line, strict=True)
+                ]
+                text += "| " + " | ".join(cells) + " |\n"
+        return text + "".join(f"\n- {note}" for note in self.notes) + "\n"
+
+    def csv(self) -> str:
+        frames = [
+            (table.frame if table.long is None else table.long).assign(table=table.title)
+            for table in self.tables
+        ]
+        return pd.concat(frames).to_csv(index=False) if frames else ""
+
+    def latex(self) -> str:
+        """To be read by \\input; needs booktabs, and adjustbox to fit the page."""
+        text = "% written by python -m lra.tables; do not edit\n"
+        for table in self.tables:
+            styler = table.frame.style.hide(axis="index").format(escape="latex")
+            styler = styler.format_index(escape="latex", axis="columns")
+            if table.styles is not None:
+                css = table.styles.map(lambda style: STYLES[style][1])
+                styler = styler.apply(lambda _, css=css: css, axis=None)
+            tabular = styler.to_latex(
+                hrules=True, convert_css=True, column_format="l" * len(table.frame.columns)
+            )
+            text += "\n\\begin{table}[p]\n\\centering\n"
+            text += f"\\caption{{{_latex(table.title)}}}\n"
+            text += "\\begin{adjustbox}{max width=\\linewidth, max totalheight=0.9\\textheight}\n"
+            text += tabular + "\\end{adjustbox}\n\\end{table}\n"
+        notes = "".join(f"\\item {_latex(note)}\n" for note in self.notes)
+        return text + (f"\n\\begin{{itemize}}\n{notes}\\end{{itemize}}\n" if notes else "")
+
+    def write(self, folder: Path) -> list[Path]:
+        paths = []
+        for ending, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
+            path = folder / f"{self.name}.{ending}"
+            with replacing(path) as temporary:
+                temporary.write_text(text)
+            paths.append(path)
+        return paths
+
+    def show(self) -> None:
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        for table in self.tables:
+            view = RichTable(title=escape(table.title), title_justify="left")
+            columns = table.terminal or list(table.frame.columns)
+            for i, column in enumerate(columns):
+                view.add_column(escape(column), justify="left" if i == 0 else "right")
+            for i, line in enumerate(table.frame[columns].itertuples(index=False, name=None)):
+                view.add_row(
+                    *(
+                        f"[{s}]{escape(cell)}[/]"
+                        if (s := STYLES[table.style(i, c)][2])
+                        else escape(cell)
+                        for c, cell in zip(columns, line, strict=True)
+                    )
+                )
+            console.print(view)
+        for note in self.notes:
+            console.print(f"- {note}", markup=False)
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {c: f"\\{c}" for c in "&%$#_{}"}
+    return "".join(special.get(c, c) for c in text)
+
+
+LATEX_DOCUMENT = r"""% pdflatex tables.tex
+% written by python -m lra.tables; do not edit
+\documentclass[a4paper,landscape]{article}
+\usepackage[T1]{fontenc}
+\usepackage[margin=15mm]{geometry}
+\usepackage{booktabs,adjustbox}
+\begin{document}
+"""
+
+
+def latex_document(names: list[str]) -> str:
+    """A page to look at all of them."""
+    return (
+        LATEX_DOCUMENT
+        + "".join(f"\\input{{{n}}}\n\\clearpage\n" for n in names)
+        + "\\end{document}\n"
+    )

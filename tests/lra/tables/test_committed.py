@@ -1,0 +1,22 @@
+from lra.tables.__main__ import documents
+from lra.tables.table import latex_document
+from tests.conftest import ROOT
+
+
+def test_the_committed_tables_are_those_of_the_committed_rows():
+    made = documents(ROOT / "results")
+    folder = ROOT / "results/tables"
+    for document in made:
+        assert (folder / f"{document.name}.md").read_text() == document.markdown()
+        assert (folder / f"{document.name}.csv").read_text() == document.csv()
+        assert (folder / f"{document.name}.tex").read_text() == document.latex()
+    names = [document.name for document in made]
+    assert names == ["accuracy", "papers", "efficiency"], "rows or measurements are gone"
+    assert (folder / "tables.tex").read_text() == latex_document(names)
+
+
+def test_the_predictions_of_every_committed_row_are_there():
+    accuracy, *_ = documents(ROOT / "results")
+    for table in accuracy.tables:
+        models = table.frame[~table.frame["model"].str.startswith("[")]
+        assert len(models) == 1 or "-" not in set(models["rank"]), table.title

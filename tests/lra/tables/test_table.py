@@ -1,0 +1,44 @@
+import pandas as pd
+
+from lra.tables.table import Document, Table
+
+NASTY = "50 % of a_b & c | {d} #1 $x$ ~ \\ ^"
+
+
+def document() -> Document:
+    frame = pd.DataFrame({"model": [NASTY, "b"], "x": ["1", "2"]})
+    styles = pd.DataFrame({"model": ["", ""], "x": ["recalled", "outside"]})
+    return Document("name", [Table(NASTY, frame, styles)], [NASTY])
+
+
+def test_markdown_escapes_and_styles():
+    text = document().markdown()
+    assert r"| 50 % of a_b & c \| {d} #1 $x$ ~ \ ^ | *1* |" in text
+    assert "| b | **2** |" in text
+
+
+def test_latex_escapes_and_styles():
+    text = document().latex()
+    assert r"50 \% of a\_b \& c | \{d\} \#1 \$x\$" in text
+    assert r"\itshape 1" in text and r"\bfseries 2" in text
+    assert r"\toprule" in text and r"\bottomrule" in text
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
+
+
+def test_csv_holds_the_numbers_where_there_are_some():
+    made = document()
+    made.tables.append(Table("t", pd.DataFrame({"x": ["1.0"]}), long=pd.DataFrame({"x": [1.25]})))
+    assert "1.25" in made.csv() and NASTY in made.csv()
+
+
+def test_files_are_named_after_the_document(tmp_path):
+    paths = document().write(tmp_path)
+    assert [path.name for path in paths] == ["name.md", "name.csv", "name.tex"]
+    assert paths[2].read_text() == document().latex()
+
+
+def test_the_terminal_shows_text_as_it_is(capsys):
+    made = document()
+    made.tables[0].frame["model"] = ["[red]a", "b"]
+    made.show()
+    assert "[red]a" in capsys.readouterr().out
