@@ -60,14 +60,19 @@ class Cell:
                 self.last.unlink()
 
 
+def identifier(identity: dict, fingerprint: str) -> str:
+    """identity: config.identity's; fingerprint: of the data."""
+    decides = json.dumps([identity, fingerprint], sort_keys=True)
+    return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+
 def cell(cfg: DictConfig, manifest: Manifest) -> Cell:
-    decides = json.dumps([config.identity(cfg), manifest.fingerprint], sort_keys=True)
-    identifier = hashlib.sha256(decides.encode()).hexdigest()[:16]
+    id_ = identifier(config.identity(cfg), manifest.fingerprint)
     path = Path(cfg.results.path)
     return Cell(
-        id=identifier,
+        id=id_,
         manifest=manifest,
         results=path,
-        work=path / "work" / identifier,
+        work=path / "work" / id_,
         rows=path / "runs" / cfg.task.name / config.label(cfg.model),
     )

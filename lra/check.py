@@ -182,6 +182,15 @@ def markdown(frame: pd.DataFrame, reasons: list[str]) -> str:
     return text + "\n" + "".join(f"- {reason}\n" for reason in reasons)
 
 
+def passed(path: Path) -> set[str]:
+    """The models of which a certificate, as `markdown` writes it, says that nothing fails."""
+    if not path.exists():
+        return set()
+    lines = [line for line in path.read_text().splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+    return {model for model, *proofs in cells if "FAILS" not in proofs}
+
+
 def main() -> None:
     arguments = sys.argv[1:]
     match = re.fullmatch(r"models?=(\S+)", arguments[0]) if len(arguments) == 1 else None

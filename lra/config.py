@@ -268,7 +268,8 @@ def cost(model: str) -> str:
 
 def label(model: DictConfig) -> str:
     """What tables and folders call it: performer, or fourier+performer behind a filter."""
-    return f"{model.filter}+{model.name}" if model.filter else model.name
+    filter_ = model.get("filter")  # checkpoints older than the key have none
+    return f"{filter_}+{model.name}" if filter_ else model.name
 
 
 def plain(cfg: DictConfig) -> dict:

@@ -9,6 +9,7 @@ accuracy.
 
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,6 +95,7 @@ class Row(Record):
     test_logits_sha256: str | None = None
     select: str
     trials: int | None = None  # of the search that chose the setting
+    origin: str | None = None  # who measured a row that was submitted
     selected_step: int | None = None
     last_step: int | None = None
     warnings: list[str] = []
@@ -118,6 +120,27 @@ class Row(Record):
     def name(self) -> str:
         """Of its files, without their endings."""
         return f"{self.cell}-{self.attempt}"
+
+    @property
+    def overrides(self) -> list[str]:
+        """What of run.py's command line decides the result."""
+        filter_, _, model = self.model.rpartition("+")
+        words = [f"task={self.task}", f"task.variant={self.variant}", f"model={model}"]
+        words += [f"filter={filter_}"] if filter_ else []
+        words += [f"protocol={self.protocol}", f"seed={self.seed}"]
+        for key, (_, ours) in self.modified.items():
+            if key.startswith("data."):  # of the variant's rules (config.modified)
+                key = f"task.variants.{self.variant}.{key.removeprefix('data.')}"
+            words.append(f"++{key}={json.dumps(ours)}")
+        return words
+
+    @property
+    def command(self) -> str:
+        """What makes the row again; `git checkout` its commit first."""
+        words = self.overrides
+        if self.environment.get("device_type") == "cpu":
+            words.append(f"trainer.threads={self.environment['threads']}")
+        return f"python run.py {shlex.join(words)}"
 
     @property
     def at_chance(self) -> bool:
@@ -179,10 +202,25 @@ CURVE_HEADER = "step,train_loss,val_accuracy"
 
 def read_curve(root: Path, row: Row) -> "pd.DataFrame | None":
     """step, train_loss, val_accuracy of a row stored below `root`; None for rows that are older."""
+    path = _beside(root, row, ".csv")
+    if not path.exists():
+        return None
     import pandas as pd  # half a second, which --help need not wait for
 
-    path = _beside(root, row, ".csv")
-    return pd.read_csv(path) if path.exists() else None
+    return pd.DataFrame(parse_curve(path), columns=CURVE_HEADER.split(","))
+
+
+def parse_curve(path: Path) -> Curve:
+    """Raises UserError for a file that is no curve."""
+    try:
+        header, *lines = path.read_text().splitlines()
+        points = [line.split(",") for line in lines]
+        assert header == CURVE_HEADER
+        return [(int(step), float(loss), float(accuracy)) for step, loss, accuracy in points]
+    except (ValueError, AssertionError) as error:
+        raise UserError(
+            f"{path} is no learning curve: restore it from git or delete it."
+        ) from error
 
 
 def _beside(root: Path, row: Row, ending: str) -> Path:
@@ -200,6 +238,12 @@ def write_labels(root: Path, fingerprint: str, labels: np.ndarray) -> None:
         write_new(path, _npy(labels))
 
 
+def labels(root: Path, fingerprint: str) -> np.ndarray | None:
+    """Of the whole test split; None where no row on these data has been stored below `root`."""
+    path = _labels(root, fingerprint)
+    return read_array(path) if path.exists() else None
+
+
 def read_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
@@ -211,11 +255,11 @@ def correct(root: Path, row: Row) -> np.ndarray | None:
     """bool (N,): which test examples a stored row has right; None where its predictions or the
     labels are not stored below `root`. Raises UserError where they contradict the row."""
     path = _beside(root, row, ".npy")
-    labels = _labels(root, row.fingerprint)
-    if not (path.exists() and labels.exists()):
+    true = labels(root, row.fingerprint)
+    if not path.exists() or true is None:
         return None
     predicted = read_array(path)
-    right = predicted == read_array(labels)[: len(predicted)]
+    right = predicted == true[: len(predicted)]
     if (right.sum(), len(right)) != (row.test.correct, row.test.n):
         raise UserError(
             f"{path} has {right.sum()} of {len(right)} right, but its row says {row.test.correct} "
@@ -247,6 +291,11 @@ def read_all(root: Path) -> list[Row]:
     return sorted(
         rows, key=lambda r: (r.task, r.variant, r.protocol, r.model, r.seed, r.cell, r.attempt)
     )
+
+
+def baselines(of: list[Row]) -> dict[str, dict[str, float]]:
+    """The trivial rules on the data that these rows share, as computed last."""
+    return max(of, key=lambda row: row.finished).baselines
 
 
 def done_already(row: Row, path: Path) -> str:

@@ -38,7 +38,9 @@ def smoke_form(command: str) -> str:
         text = f"{arguments.group(1) if arguments else default} {SMOKE}"
         return f'make run ARGS="{text}" RUN={sys.executable} --old-file .venv/.done'
     command = command.split(" #")[0].rstrip()
-    if "lra.tables" in command:
+    if "lra.efficiency" in command:
+        return "python -m lra.efficiency models=fnet lengths=32 batch=2 rounds=1 trainer.threads=1"
+    if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"
     if "lra.sweep" in command or "lra.search" in command:
         return f"{command.replace('trials=20', 'trials=2')} {SMOKE}"

@@ -12,7 +12,6 @@ from itertools import count as endless
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
@@ -130,13 +129,6 @@ class Bench:
         return flops.Count(one.flops + (self.batch_size - 1) * more, one.attention)
 
 
-def busy_elsewhere() -> tuple[float, float]:
-    """CPU seconds that other processes have used since the machine started, and the time."""
-    total, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
-    return busy - own.user - own.system, time.perf_counter()
-
-
 def main() -> None:
     with suppress(OSError):  # if the kernel has to choose, it takes this process
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -155,11 +147,8 @@ def main() -> None:
         say(parameters=sum(p.numel() for p in bench.net.parameters()))
         dtype = torch.bfloat16 if bench.half else torch.float32
         say(matmul_flops_per_second=flops.matmul_rate(bench.device, dtype))
-        busy, start = busy_elsewhere()
         say(inference=bench.time(train=False, steps=spec["steps"]).model_dump())
         say(training=bench.time(train=True, steps=spec["steps"]).model_dump())
-        busy_after, end = busy_elsewhere()
-        say(others=max(0.0, (busy_after - busy) / (end - start)))
     except Exception as error:
         if not is_out_of_memory(error):
             raise

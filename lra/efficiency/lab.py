@@ -1,7 +1,8 @@
 """Speed and memory by length, of every model on byte text: what LRA's Table 2 measures.
 
 python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
-    [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [rerun=false] [protocol=matched]
+    [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [protocol=matched]
+    [rerun=none|disturbed|all]
     [any other key of run.py, for all models: trainer=gpu, model.d_model=128, ...]
 
 models=all, or names between commas; fourier+performer is performer behind the Fourier filter. The
@@ -11,12 +12,14 @@ which is what the papers compared with.
 Each cell (model, length) is measured in a process of its own, once a round; a round goes through
 all models before the next begins, so that a drift of the machine hits all of them. More than
 `memory` of the machine's memory or more than `seconds` is a result. The measurements are the only
-ledger: typed again, the command goes on where it was stopped.
+ledger: typed again, the command goes on where it was stopped. rerun=disturbed measures again what
+was measured while other processes kept the machine busy.
 """
 
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -55,7 +58,7 @@ DEFAULTS = {
     "seconds": "180",
     "memory": "0.6",
     "compile": "false",
-    "rerun": "false",
+    "rerun": "none",
 }
 POLL = 0.02  # seconds between looks at a child's memory
 
@@ -129,9 +132,17 @@ def memory_of_machine() -> int:
     return total
 
 
+def busy_elsewhere() -> float:
+    """CPU seconds that others than this process and its ended children have used so far."""
+    total = psutil.cpu_times()
+    busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
+
+
 def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
     """Runs the child under the limits. Raises UserError where it ends otherwise than by them."""
-    started, start = now(), time.monotonic()
+    started, start, busy = now(), time.monotonic(), busy_elsewhere()
     spec = {
         "config": OmegaConf.to_container(cell.cfg, resolve=True),
         "compile": cell.compile,
@@ -156,6 +167,8 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, 9)  # a compiler that it started as well
             code = child.wait()
+            seconds = time.monotonic() - start
+            others = max(0.0, busy_elsewhere() - busy) / seconds
         said.seek(0)
         errors.seek(0)
         facts: dict = {}
@@ -182,7 +195,8 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
         compile=cell.compile,
         status=status,
         reason=reason,
-        wall_seconds=time.monotonic() - start,
+        wall_seconds=seconds,
+        others=others,
         limit_seconds=limits.seconds,
         limit_bytes=limits.bytes,
         overrides=cell.overrides,
@@ -214,12 +228,12 @@ def watch(child: subprocess.Popen, start: float, limits: Limits) -> tuple[str, s
 class Lab:
     """The cells of one command, and what of them is left to measure."""
 
-    def __init__(self, cells: list[Cell], rounds: int, root: Path, rerun: bool):
+    def __init__(self, cells: list[Cell], rounds: int, root: Path, rerun: str = "none"):
         self.cells, self.rounds, self.root = cells, rounds, root
-        stored = [] if rerun else records.read_all(root)
         self.found: dict[str, list[Measurement]] = {cell.id: [] for cell in cells}
-        for measurement in stored:
-            if measurement.cell in self.found:
+        for measurement in records.read_all(root):
+            again = rerun == "all" or (rerun == "disturbed" and measurement.disturbed)
+            if measurement.cell in self.found and not again:
                 self.found[measurement.cell].append(measurement)
 
     def left(self) -> Iterator[tuple[int, Cell]]:
@@ -332,7 +346,9 @@ def main() -> None:
     if not cells:
         raise UserError("Nothing is left to measure.")
     root = Path(cells[0].cfg.results.path)
-    Lab(cells, rounds, root, truth("rerun", given["rerun"])).run(steps, limits)
+    if given["rerun"] not in ("none", "disturbed", "all"):
+        raise one_of("rerun", given["rerun"], ["none", "disturbed", "all"])
+    Lab(cells, rounds, root, given["rerun"]).run(steps, limits)
 
 
 def run() -> None:

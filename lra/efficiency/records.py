@@ -9,6 +9,8 @@ from lra.errors import UserError
 from lra.files import replacing
 from lra.rows import Memory, Record
 
+BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
+
 
 class Timing(Record):
     """Seconds of each timed step, the device synchronised at both ends. data_seconds and
@@ -53,6 +55,10 @@ class Measurement(Record):
     dirty: bool | None
     started: str
     config: dict[str, Any]
+
+    @property
+    def disturbed(self) -> bool:
+        return self.others is not None and self.others > BUSY
 
 
 def path(root: Path, measurement: Measurement) -> Path:

@@ -13,7 +13,6 @@ from statistics import mean, median, quantiles
 from lra.efficiency.records import Measurement, Timing
 
 BASELINE, EXPLICIT = "transformer", "transformer_explicit"
-BUSY = 0.2  # cores kept busy by others, above which a measurement is not of a quiet machine
 
 
 @dataclass
@@ -176,7 +175,7 @@ class Bench:
             f"{m.model} at {m.length:,}, round {m.round + 1}: {m.others:.1f} cores busy elsewhere"
             for cell in self.cells.values()
             for m in cell.rounds
-            if m.others is not None and m.others > BUSY
+            if m.disturbed
         ]
 
 

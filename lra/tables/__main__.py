@@ -4,8 +4,9 @@ python -m lra.tables [results.root=results] [modified=true] [verified_only=true]
 
 Prints them, and writes <results.path>/tables/: accuracy (each task by itself), papers (the papers'
 accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md, .csv
-and .tex; tables.tex joins the latter. modified=true lets modified rows in; verified_only=true
-leaves out published figures that were not checked against the paper.
+and .tex; tables.tex joins the latter. Also the short table at the top of the README.
+modified=true lets modified rows in; verified_only=true leaves out published figures that were not
+checked against the paper.
 """
 
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from lra import config, rows
 from lra.efficiency import records
+from lra.environment import ROOT
 from lra.errors import UserError, exit_code
 from lra.files import make_folder, replacing
-from lra.tables import accuracy, efficiency, papers
+from lra.tables import accuracy, efficiency, papers, short
 from lra.tables.table import Document, latex_document
 
 SWITCHES = ("modified", "verified_only")
@@ -51,6 +53,9 @@ def main() -> None:
         hint = "" if switches["modified"] else " (modified=true shows the others)"
         kind = "finished" if switches["modified"] else "finished conforming"
         raise UserError(f"There are no {kind} rows in {path / 'runs'}{hint}.")
+    if path.resolve() == ROOT / "results" and not any(switches.values()):
+        chosen = [row for row in accuracy.newest(rows.read_all(path)) if not row.modified]
+        short.put(short.table(chosen, records.read_all(path)), ROOT / "README.md")
     folder = make_folder(path / "tables")
     for document in made:
         document.show()

@@ -6,6 +6,7 @@ where the stored predictions cannot tell models apart (lra/statistics.py).
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -93,7 +94,7 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
     chance = " (at chance)" if all(row.at_chance for row in group) else ""
     low, high = interval(tests, first.test.n)
     spread = f"{100 * stdev(tests):.2f}" if len(tests) > 1 else TEST_SET_ONLY
-    devices = sorted({_device(row) for row in group})
+    devices = sorted({device(row) for row in group})
     return dict(
         zip(
             COLUMNS,
@@ -106,7 +107,7 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
                 f"{len(group)} ({', '.join(str(row.seed) for row in group)})",
                 _mean([row.val.accuracy for row in group], "{:.2f}", 100),
                 f"{first.config['model']['seq_len']:,}",
-                _cost(first),
+                cost(first),
                 _size(first),
                 _mean([row.speed.train_examples_per_second for row in group], "{:.0f}"),
                 _mean([row.speed.eval_examples_per_second for row in group], "{:.0f}"),
@@ -129,23 +130,23 @@ SIZE_MATCHED = 0.1  # LRA's rule: at most 10 % more parameters than the transfor
 
 
 def _size(row: Row) -> str:
-    return f"{row.parameters:,}" + (f" ({row.extra_size:+.0%})" if _not_size_matched(row) else "")
+    return f"{row.parameters:,}" + (f" ({row.extra_size:+.0%})" if not_size_matched(row) else "")
 
 
-def _not_size_matched(row: Row) -> bool:
+def not_size_matched(row: Row) -> bool:
     return row.extra_size is not None and abs(row.extra_size) > SIZE_MATCHED
 
 
-def _cost(row: Row) -> str:
+def cost(row: Row) -> str:
     """The method's claim; dense marks those that weigh every pair of positions."""
     cost = row.cost or config.cost(row.model)  # rows older than the field
     return f"{cost} (dense)" if cost == "N^2" else cost
 
 
-def _device(row: Row) -> str:
+def device(row: Row) -> str:
     where = row.environment
     unit = (
-        f" x {where['threads']} threads"
+        f" x {where['threads']} thread{'s' if where['threads'] > 1 else ''}"
         if where["device_type"] == "cpu"
         else f" x {where['devices']}"
     )
@@ -164,21 +165,39 @@ def _ranks(groups: list[list[Row]], root: Path) -> list[str]:
     return texts
 
 
-def tables(chosen: list[Row], root: Path) -> list[Table]:
-    """Best model first; the trivial baselines of the data stand among the models as lines. root:
-    where the predictions are stored."""
+@dataclass
+class Entry:
+    """The seeds of one configuration: a line of a table. rank: 2, or 2-4 where models are tied."""
+
+    rank: str
+    name: str
+    rows: list[Row]
+
+
+def entries(chosen: list[Row], root: Path) -> dict[tuple[str, str, str, str], list[Entry]]:
+    """By task, variant, data and protocol, within which lines compare. root: of the predictions."""
     groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
         groups[key][_settings(row)].append(row)
-    result = []
-    for (task, variant, fingerprint, protocol), models in sorted(groups.items()):
-        lines = []
+    found = {}
+    for key, models in sorted(groups.items()):
         lists = [sorted(group, key=lambda row: row.seed) for group in models.values()]
-        for rank, name, group in zip(_ranks(lists, root), _names(lists), lists, strict=True):
-            lines.append((mean(r.test.accuracy for r in group), _line(rank, name, group)))
-        sample = next(iter(models.values()))[0]
-        for name, accuracy in sample.baselines.items():
+        lines = zip(_ranks(lists, root), _names(lists), lists, strict=True)
+        found[key] = [Entry(*line) for line in lines]
+    return found
+
+
+def tables(chosen: list[Row], root: Path) -> list[Table]:
+    """Best model first; the trivial baselines of the data stand among the models as lines."""
+    result = []
+    for (task, variant, fingerprint, protocol), models in entries(chosen, root).items():
+        lines = [
+            (mean(r.test.accuracy for r in entry.rows), _line(entry.rank, entry.name, entry.rows))
+            for entry in models
+        ]
+        baselines = rows.baselines([row for entry in models for row in entry.rows])
+        for name, accuracy in baselines.items():
             line = dict.fromkeys(COLUMNS, "-")
             line |= {
                 "model": f"[{name}]",
@@ -224,7 +243,7 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
     return [
         *sorted(sources),
         *sorted(warnings),
-        *(sizes if any(map(_not_size_matched, chosen)) else []),
+        *(sizes if any(map(not_size_matched, chosen)) else []),
         *(tied if any(frame["rank"].str.fullmatch(r"\d+-\d+").any() for frame in frames) else []),
         *(single if any((frame["sd"] == TEST_SET_ONLY).any() for frame in frames) else []),
     ]

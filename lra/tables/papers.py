@@ -13,7 +13,7 @@ from statistics import mean
 import pandas as pd
 from omegaconf import OmegaConf
 
-from lra import config, published
+from lra import config, published, rows
 from lra.rows import Row
 from lra.statistics import interval
 from lra.tables.table import Document, Table
@@ -69,7 +69,7 @@ class Ours:
             groups[row.model, row.task][setting].append(row)
         # where a setting or the data were changed, the one that was measured last
         self.rows = {
-            key: max(settings.values(), key=lambda rows: max(row.finished for row in rows))
+            key: max(settings.values(), key=lambda seeds: max(row.finished for row in seeds))
             for key, settings in groups.items()
         }
 
@@ -81,30 +81,25 @@ class Ours:
         return 100 * mean(known) if known else None
 
     def interval(self, model: str, task: str) -> tuple[float, float] | None:
-        rows = self.rows.get((model, task))
-        if not rows:
+        seeds = self.rows.get((model, task))
+        if not seeds:
             return None
-        low, high = interval([row.test.accuracy for row in rows], rows[0].test.n)
+        low, high = interval([row.test.accuracy for row in seeds], seeds[0].test.n)
         return 100 * low, 100 * high
 
     def baselines(self, task: str) -> dict[str, float]:
         """Of the data that the rows are on; where there are several, of none."""
-        found = {
-            row.fingerprint: row.baselines
-            for (_, other), rows in self.rows.items()
-            if other == task
-            for row in rows
-        }
-        if len(found) != 1:
+        found = [row for (_, other), seeds in self.rows.items() if other == task for row in seeds]
+        if len({row.fingerprint for row in found}) != 1:
             return {}
-        return {name: 100 * values["test"] for name, values in next(iter(found.values())).items()}
+        return {name: 100 * values["test"] for name, values in rows.baselines(found).items()}
 
     def variants(self) -> list[str]:
         return sorted(
             {
                 f"{row.task}/{row.variant} (data {row.fingerprint[:8]})"
-                for rows in self.rows.values()
-                for row in rows
+                for seeds in self.rows.values()
+                for row in seeds
             }
         )
 

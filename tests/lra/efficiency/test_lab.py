@@ -33,7 +33,7 @@ def known(seconds: float, megabytes: int, kind: str = "Known") -> Cell:
 
 def test_a_known_sleep_and_a_known_allocation_are_measured_within_10_percent():
     found = lab.measure(known(0.3, 400), 0, 5, LIMITS)
-    assert found.status == "done"
+    assert found.status == "done" and found.others is not None
     for timing in (found.training, found.inference):
         assert len(timing.step_seconds) >= 5
         assert median(timing.step_seconds) == pytest.approx(0.3, rel=0.1)
@@ -70,7 +70,7 @@ def test_two_identical_models_come_out_within_5_percent(tmp_path):
     mixer = f"model.block.mixer._target_={KNOWN}Again"
     sizes = ["model.seq_len=512", "batch_size=16", "trainer.threads=2"]
     cells = [cell("transformer", *sizes), cell("transformer", mixer, *sizes, name="again")]
-    Lab(cells, rounds=5, root=tmp_path, rerun=False).run(20, LIMITS)
+    Lab(cells, rounds=5, root=tmp_path, rerun="none").run(20, LIMITS)
     seconds = {
         c.model: median(
             median(m.training.step_seconds) for m in records.read_all(tmp_path) if m.cell == c.id
@@ -92,21 +92,32 @@ def test_rounds_go_through_all_models_and_results_are_not_measured_again(tmp_pat
 
     monkeypatch.setattr(lab, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
-        Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+        Lab(cells, 3, tmp_path, rerun="none").run(5, LIMITS)
     assert measured == [(0, "transformer"), (0, "fnet"), (1, "transformer"), (2, "transformer")]
     measured.clear()
-    Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+    Lab(cells, 3, tmp_path, rerun="none").run(5, LIMITS)
     assert measured == [(2, "transformer")]
-    Lab(cells, 3, tmp_path, rerun=False).run(5, LIMITS)
+    Lab(cells, 3, tmp_path, rerun="none").run(5, LIMITS)
     assert len(measured) == 1
-    Lab(cells, 1, tmp_path, rerun=True).run(5, LIMITS)
+    Lab(cells, 1, tmp_path, rerun="all").run(5, LIMITS)
     assert len(measured) == 3
+
+
+def test_what_was_disturbed_is_measured_again(tmp_path, monkeypatch):
+    cells = [cell("transformer"), cell("fnet")]
+    for one, others in zip(cells, (0.05, 1.3), strict=True):
+        records.write(tmp_path, made(one, 0, "done", others=others))
+    monkeypatch.setattr(lab, "measure", lambda c, r, *_: made(c, r, "done", others=0.0))
+    assert list(Lab(cells, 1, tmp_path).left()) == []
+    assert list(Lab(cells, 1, tmp_path, rerun="disturbed").left()) == [(0, cells[1])]
+    Lab(cells, 1, tmp_path, rerun="disturbed").run(5, LIMITS)
+    assert not any(m.disturbed for m in records.read_all(tmp_path))
 
 
 def test_the_time_is_known_before_the_start(tmp_path, capsys, monkeypatch):
     cells = [cell("transformer"), cell("fnet")]
     records.write(tmp_path, made(cells[0], 0, "done"))
-    left = Lab(cells, 2, tmp_path, rerun=False)
+    left = Lab(cells, 2, tmp_path, rerun="none")
     assert left.seconds_left(LIMITS) == 7 + 2 * 100
     monkeypatch.setattr(lab, "measure", lambda c, r, *_: made(c, r, "done"))
     left.run(5, LIMITS)
@@ -114,7 +125,7 @@ def test_the_time_is_known_before_the_start(tmp_path, capsys, monkeypatch):
     assert "3 measurements left, at most 3 min 27 s" in first
 
 
-def made(cell: Cell, round_: int, status: str) -> records.Measurement:
+def made(cell: Cell, round_: int, status: str, **changes) -> records.Measurement:
     return records.Measurement(
         cell=cell.id,
         round=round_,
@@ -134,6 +145,7 @@ def made(cell: Cell, round_: int, status: str) -> records.Measurement:
         dirty=None,
         started="2026-01-01T00:00:00+00:00",
         config={},
+        **changes,
     )
 
 

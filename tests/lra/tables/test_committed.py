@@ -1,4 +1,8 @@
+from lra import rows
+from lra.efficiency import records
+from lra.tables import short
 from lra.tables.__main__ import documents
+from lra.tables.accuracy import newest
 from lra.tables.table import latex_document
 from tests.conftest import ROOT
 
@@ -13,6 +17,16 @@ def test_the_committed_tables_are_those_of_the_committed_rows():
     names = [document.name for document in made]
     assert names == ["accuracy", "papers", "efficiency"], "rows or measurements are gone"
     assert (folder / "tables.tex").read_text() == latex_document(names)
+
+
+def test_the_readme_opens_with_the_short_table():
+    root = ROOT / "results"
+    chosen = [row for row in newest(rows.read_all(root)) if not row.modified]
+    text = short.table(chosen, records.read_all(root))
+    assert text.count("\n") > 3
+    before, after = (ROOT / "README.md").read_text().split(short.START)
+    assert after.startswith(f"\n{text}\n{short.END}")
+    assert "results/figures/trade_off.png" in before
 
 
 def test_the_predictions_of_every_committed_row_are_there():

@@ -1,0 +1,85 @@
+"""One page that opens from disk, without network: python -m lra.leaderboard
+
+[results.root=results] [modified=false] -> <results.path>/leaderboard.html
+
+The table is plain HTML, there without JavaScript as well; with it, one can sort, filter, and click
+on a line for its provenance. Charts are plotly's, which is embedded, compressed. Whatever came from
+a row or a configuration is escaped by the template (Jinja) or compressed into base64.
+"""
+
+import base64
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import plotly
+from jinja2 import Environment, FileSystemLoader
+
+from lra import config, rows
+from lra.efficiency import records
+from lra.errors import UserError, exit_code
+from lra.files import replacing
+from lra.leaderboard import entries
+from lra.tables.accuracy import newest
+
+HERE = Path(__file__).parent
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+FEW = 300  # lines that a browser lays out at first
+FILTERS = ["protocol", "task", "variant", "origin", "matched", "device"]
+
+
+def packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def page(lines: list[dict], charts: dict) -> str:
+    """lines and charts: as lra/leaderboard/entries.py makes them."""
+    lines = sorted(lines, key=_order)
+    choices = {key: sorted({line[key] for line in lines if line[key]}) for key in FILTERS}
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        lines=lines,
+        choices=choices,
+        css=(HERE / "page.css").read_text(),
+        script=(HERE / "page.js").read_text(),
+        few=FEW,
+        provenance=packed(_json([line["provenance"] for line in lines])),
+        charts=packed(_json(charts)),
+        plotly=packed(PLOTLY.read_bytes()),
+    )
+
+
+def _json(values) -> bytes:
+    return json.dumps(values, separators=(",", ":")).encode()
+
+
+def _order(line: dict) -> tuple:
+    """What was measured first; then task by task, the best on top."""
+    groups = [entries.MEASURED, entries.SUBMITTED, "trivial rule"]
+    first = groups.index(line["origin"]) > 2 if line["origin"] in groups else True
+    score = -1.0 if line["accuracy"] is None else line["accuracy"]
+    return first, line["protocol"], line["task"], line["variant"], -score, line["model"]
+
+
+def main() -> None:
+    switch = [a for a in sys.argv[1:] if a.startswith("modified=")]
+    if any(a not in ("modified=true", "modified=false") for a in switch):
+        raise UserError(f"{switch[0]}: choose true or false.")
+    path = Path(config.compose([a for a in sys.argv[1:] if a not in switch]).results.path)
+    chosen = newest(rows.read_all(path))
+    if "modified=true" not in switch:
+        chosen = [row for row in chosen if not row.modified]
+    measurements = records.read_all(path)
+    lines = entries.measured(chosen, path)
+    text = page(lines + entries.figures(), entries.charts(lines, measurements))
+    target = path / "leaderboard.html"
+    with replacing(target) as temporary:
+        temporary.write_text(text)
+    print(f"written: {target} ({len(text) / 1e6:.1f} MB, {len(lines)} lines measured)")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,217 @@
+"""What the page shows, as plain values: lines of the table, their provenance, and the charts."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+from lra import check, config, published, rows
+from lra.config import flatten
+from lra.efficiency.records import Measurement
+from lra.efficiency.report import Bench, benches
+from lra.rows import Row
+from lra.statistics import interval
+from lra.tables import accuracy
+from lra.tables.efficiency import name_of
+
+MEASURED, PUBLISHED, SUBMITTED = "measured", "published", "submitted"
+
+
+def measured(chosen: list[Row], root: Path) -> list[dict]:
+    """A line for each configuration; the seeds that are joined in it stand in its provenance."""
+    certified = check.passed(root / "certificate.md")
+    lines = []
+    for (task, variant, fingerprint, protocol), models in accuracy.entries(chosen, root).items():
+        for entry in models:
+            first = entry.rows[0]
+            scores = [row.test.accuracy for row in entry.rows]
+            low, high = interval(scores, first.test.n)
+            lines.append(
+                {
+                    "rank": entry.rank,
+                    "model": entry.name,
+                    "task": task,
+                    "variant": variant,
+                    "protocol": protocol,
+                    "accuracy": 100 * mean(scores),
+                    "low": 100 * low,
+                    "high": 100 * high,
+                    "seeds": len(entry.rows),
+                    "parameters": first.parameters,
+                    "speed": _mean(row.speed.train_examples_per_second for row in entry.rows),
+                    "memory": _mean(
+                        row.memory and row.memory.peak_bytes / 1e6 for row in entry.rows
+                    ),
+                    "device": accuracy.device(first),
+                    "origin": SUBMITTED if first.origin else MEASURED,
+                    "matched": "no" if accuracy.not_size_matched(first) else "yes",
+                    "badges": _badges(entry.rows, certified),
+                    "provenance": _provenance(entry.rows, fingerprint, root),
+                }
+            )
+        lines += [
+            _plain(
+                model=f"[{name}]",
+                task=task,
+                variant=variant,
+                protocol=protocol,
+                accuracy=100 * values["test"],
+                origin="trivial rule",
+                badges=[],
+                provenance={"facts": [["what", "a rule that learns nothing of the sequence"]]},
+            )
+            for name, values in rows.baselines([r for e in models for r in e.rows]).items()
+        ]
+    return lines
+
+
+def figures() -> list[dict]:
+    """The published ones."""
+    lines = []
+    for figure in published.accuracy().itertuples():
+        badges = [] if figure.status == "read" else [figure.status]
+        badges = ["unverified" if badge == published.RECALLED else badge for badge in badges]
+        lines.append(
+            _plain(
+                model=figure.method,
+                task=figure.task,
+                variant="as published",
+                protocol="as published",
+                accuracy=None if figure.failed else figure.accuracy,
+                origin=PUBLISHED,
+                badges=badges + (["failed: chance"] if figure.failed else []),
+                provenance={
+                    "facts": [
+                        ["source", figure.source],
+                        ["year", str(figure.year)],
+                        ["read in", figure.locator],
+                        ["status", figure.status],
+                    ]
+                },
+            )
+        )
+    return lines
+
+
+EMPTY = dict.fromkeys(
+    ["rank", "low", "high", "seeds", "parameters", "speed", "memory", "device", "matched"]
+)
+
+
+def _plain(**values) -> dict:
+    return EMPTY | values
+
+
+def _mean(values) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _badges(group: list[Row], certified: set[str]) -> list[str]:
+    first = group[0]
+    badges = []
+    if first.extra_size is not None:
+        off = accuracy.not_size_matched(first)
+        badges.append(f"{first.extra_size:+.0%} parameters" if off else "size-matched")
+    if first.cost == "N^2" or config.cost(first.model) == "N^2":
+        badges.append("dense")
+    if first.model.rpartition("+")[2] in certified:
+        badges.append("certificate")
+    if all(row.at_chance for row in group):
+        badges.append("at chance")
+    if first.modified:
+        badges.append("modified")
+    if first.trials:
+        badges.append(f"chosen by {first.trials} trials")
+    if first.origin:
+        badges.append("submitted")
+    return badges
+
+
+def _provenance(group: list[Row], fingerprint: str, root: Path) -> dict:
+    first = group[0]
+    commits = sorted({(row.commit or "-") + (" and changes" if row.dirty else "") for row in group})
+    facts = [
+        ["data", f"{first.task}/{first.variant}, fingerprint {first.fingerprint}"],
+        ["protocol", first.protocol],
+        ["preset", first.preset_source or "shared setting"],
+        ["schedule", first.schedule_source or "-"],
+        ["commit", ", ".join(commits)],
+        ["device", accuracy.device(first)],
+        ["versions", f"Python {first.environment['python']}, torch {first.environment['torch']}"],
+        ["selected", f"{first.select}; steps {_steps(group)}"],
+    ]
+    facts += [
+        ["modified", f"{key}: {ours} instead of {theirs}"]
+        for key, (theirs, ours) in first.modified.items()
+    ]
+    facts += [["from", first.origin]] if first.origin else []
+    facts += [["warning", text] for text in dict.fromkeys(t for row in group for t in row.warnings)]
+    seeds = []
+    for row in group:
+        curve = rows.read_curve(root, row)
+        seeds.append(
+            {
+                "seed": row.seed,
+                "test": f"{100 * row.test.accuracy:.2f} % ({row.test.correct:,} of {row.test.n:,})",
+                "val": f"{100 * row.val.accuracy:.2f} %",
+                "row": f"{row.task}/{row.model}/{row.name}.json",
+                "command": row.command,
+                "curve": [] if curve is None else curve.round(5).values.tolist(),
+            }
+        )
+    settings = {key: str(value) for key, value in sorted(flatten(first.config).items())}
+    return {"facts": facts, "seeds": seeds, "config": settings}
+
+
+def _steps(group: list[Row]) -> str:
+    return ", ".join(f"{row.selected_step} of {row.last_step}" for row in group)
+
+
+def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
+    """trade_off: by protocol and task, points (model, speed, accuracy, memory); lengths: by phase
+    and quantity, a line for each model. Speed and memory are the lab's, at its longest length."""
+    found = benches(measurements)
+    if not found:
+        return {"trade_off": {}, "lengths": {}, "conditions": ""}
+    bench = max(found, key=lambda bench: len(bench.cells))
+    longest = bench.lengths[-1]
+    points = defaultdict(list)
+    for line in lines:
+        cell = bench.cells.get((line["model"], longest))
+        seconds = cell and cell.seconds("training")
+        if line["origin"] == MEASURED and seconds:
+            points[f"{line['protocol']} · {line['task']}/{line['variant']}"].append(
+                {
+                    "model": line["model"],
+                    "speed": cell.first.batch_size / seconds,
+                    "accuracy": line["accuracy"],
+                    "error": [line["high"] - line["accuracy"], line["accuracy"] - line["low"]],
+                    "memory": cell.bytes("training") / 1e6,
+                }
+            )
+    return {
+        "trade_off": {key: value for key, value in sorted(points.items()) if len(value) > 1},
+        "lengths": {
+            "training: ms a step": _series(bench, "training", "seconds", 1000),
+            "training: peak memory, MB": _series(bench, "training", "bytes", 1e-6),
+            "inference: ms a step": _series(bench, "inference", "seconds", 1000),
+            "inference: peak memory, MB": _series(bench, "inference", "bytes", 1e-6),
+        },
+        "longest": longest,
+        "conditions": bench.conditions,
+    }
+
+
+def _series(bench: Bench, phase: str, what: str, scale: float) -> list[dict]:
+    series = []
+    for model in bench.models:
+        points = [
+            [n, scale * value]
+            for n in bench.lengths
+            if (cell := bench.cells.get((model, n)))
+            and (value := getattr(cell, what)(phase)) is not None
+        ]
+        growth = bench.growth(model, phase, what)
+        fitted = "" if growth is None else f" (N^{growth:.2f})"
+        series.append({"name": name_of(model) + fitted, "points": points})
+    return series

@@ -1,0 +1,72 @@
+"""The few lines at the top of the README: accuracy of what was trained on several tasks, and what
+it costs at the longest length that was measured."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lra.efficiency.records import Measurement
+from lra.efficiency.report import BASELINE, benches
+from lra.rows import Row
+from lra.tables.papers import TASKS, Ours
+from lra.tables.table import Document, Table
+
+START, END = "<!-- python -m lra.tables: -->\n", "<!-- :python -m lra.tables -->\n"
+
+
+def most_complete(chosen: list[Row]) -> str:
+    """The protocol that has most (model, task) pairs."""
+    pairs = {row.protocol: set() for row in sorted(chosen, key=lambda row: row.protocol)}
+    for row in chosen:
+        if row.task in TASKS:
+            pairs[row.protocol].add((row.model, row.task))
+    return max(pairs, key=lambda protocol: len(pairs[protocol]))
+
+
+def complete(ours: Ours) -> tuple[list[str], list[str]]:
+    """Tasks that three models or more have, and the models that have all of these."""
+    having = {t: {model for model, task in ours.rows if task == t} for t in TASKS}
+    tasks = [task for task in TASKS if len(having[task]) >= 3]
+    models = set.intersection(*(having[task] for task in tasks)) if tasks else set()
+    return tasks, sorted(models)
+
+
+def table(chosen: list[Row], measurements: list[Measurement]) -> str:
+    """As Markdown; without rows, nothing."""
+    if not chosen:
+        return ""
+    ours = Ours(chosen, most_complete(chosen))
+    tasks, models = complete(ours)
+    found = benches(measurements)
+    bench = max(found, key=lambda bench: len(bench.cells)) if found else None
+    lines = []
+    for model in models:
+        scores = [ours.percent(model, task) for task in tasks]
+        line = {"model": model} | {
+            f"{TASKS[task]} %": f"{score:.1f}" for task, score in zip(tasks, scores, strict=True)
+        }
+        mean = sum(scores) / len(scores)
+        line["mean %"] = f"{mean:.1f}"
+        if bench:
+            n = bench.lengths[-1]
+            speed = bench.speedup(model, n, "training", BASELINE)
+            memory = bench.memory_ratio(model, n, "training", BASELINE)
+            line[f"speed at {n:,}"] = "-" if speed is None else f"{speed:.2f}"
+            line[f"memory at {n:,}"] = "-" if memory is None else f"{memory:.2f}"
+        lines.append((-mean, model, line))
+    if not lines:
+        return ""
+    frame = pd.DataFrame([line for *_, line in sorted(lines, key=lambda entry: entry[:2])])
+    text = Document("short", [Table("", frame)]).markdown()
+    return text[text.index("| model") :].rstrip("\n") + "\n"
+
+
+def put(text: str, readme: Path) -> bool:
+    """Between the two marks of the README; False where it has none."""
+    content = readme.read_text() if readme.exists() else ""
+    if START not in content or END not in content:
+        return False
+    before, rest = content.split(START, 1)
+    after = rest.split(END, 1)[1]
+    readme.write_text(f"{before}{START}\n{text}\n{END}{after}")
+    return True

@@ -1,0 +1,165 @@
+from statistics import median
+
+import pytest
+
+from lra.efficiency.records import Measurement, Timing
+from lra.efficiency.report import benches
+from lra.rows import Memory
+from lra.tables import efficiency
+
+
+def timing(seconds, megabytes):
+    return Timing(
+        first_seconds=3 * seconds,
+        step_seconds=[seconds * f for f in (0.9, 1.0, 1.0, 1.1, 5.0)],
+        data_seconds=[0.001] * 5,
+        optimiser_seconds=[0.002] * 5,
+        memory=Memory(peak_bytes=int(megabytes * 1e6), kind="RssAnon"),
+        flops=2 * 10**9,
+        attention=["aten._scaled_dot_product_flash_attention_for_cpu"],
+    )
+
+
+def measured(model, length, seconds, megabytes=100, round_=0, **changes):
+    environment = {
+        "device": "a machine",
+        "device_type": "cpu",
+        "threads": 2,
+        "precision": "32-true",
+        "torch": "2.13.0",
+    }
+    values = {
+        "cell": f"{model}{length}",
+        "round": round_,
+        "model": model,
+        "cost": "N",
+        "protocol": "matched",
+        "length": length,
+        "batch_size": 32,
+        "compile": False,
+        "status": "done",
+        "inference": timing(seconds / 4, megabytes / 2),
+        "training": timing(seconds, megabytes),
+        "parameters": 1000,
+        "matmul_flops_per_second": 10**11,
+        "others": 0.0,
+        "wall_seconds": 10,
+        "limit_seconds": 180,
+        "limit_bytes": 10**10,
+        "overrides": [],
+        "environment": environment,
+        "commit": None,
+        "dirty": None,
+        "started": "2026-01-01T00:00:00+00:00",
+        "config": {},
+    }
+    return Measurement(**values | changes)
+
+
+def arena():
+    """The transformer grows as N^2, the other as N, from twice the time at 1,024."""
+    found = []
+    for round_, drift in enumerate((1.0, 3.0)):
+        for n in (1024, 2048, 4096):
+            k = n / 1024
+            found += [
+                measured("transformer", n, drift * k**2, 100 * k, round_),
+                measured("transformer_explicit", n, drift * 4 * k**2, 800 * k, round_),
+                measured("performer", n, drift * 2 * k, 50 * k, round_),
+            ]
+    return found
+
+
+def test_a_machine_that_slows_down_between_rounds_leaves_ratios_alone():
+    (bench,) = benches(arena())
+    for n, ratio in ((1024, 0.5), (2048, 1.0), (4096, 2.0)):
+        assert bench.speedup("performer", n, "training", "transformer") == pytest.approx(ratio)
+        explicit = bench.speedup("performer", n, "inference", "transformer_explicit")
+        assert explicit == pytest.approx(4 * ratio)
+        assert bench.memory_ratio("performer", n, "training", "transformer") == pytest.approx(0.5)
+
+
+def test_one_slow_step_does_not_move_the_median():
+    (bench,) = benches([measured("transformer", 1024, 2.0)])
+    cell = bench.cells["transformer", 1024]
+    assert cell.seconds("training") == median([1.8, 2, 2, 2.2, 10])
+    assert cell.compile_seconds("training") == pytest.approx(4.0)
+    assert cell.utilisation("training") == pytest.approx(0.01)
+
+
+def test_growth_is_fitted():
+    (bench,) = benches(arena())
+    assert bench.growth("transformer", "training", "seconds") == pytest.approx(2)
+    assert bench.growth("performer", "training", "seconds") == pytest.approx(1)
+    assert bench.growth("performer", "training", "bytes") == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ((2, 4, 8), "2,048"),  # equal there
+        ((0.5, 1, 2), "below 1,024"),
+        ((20, 40, 80), "not up to 4,096"),
+        ((2**1.5, 2**2.5, 2**3.5), "2,896"),  # half an octave above 2,048
+    ],
+)
+def test_where_a_model_overtakes_the_fast_transformer(seconds, text):
+    lengths = (1024, 2048, 4096)
+    found = [measured("transformer", n, (n / 1024) ** 2) for n in lengths]
+    found += [measured("performer", n, s) for n, s in zip(lengths, seconds, strict=True)]
+    (bench,) = benches(found)
+    assert bench.overtakes("performer", "training") == text
+
+
+def test_out_of_memory_and_time_are_said_where_a_number_would_stand():
+    found = [
+        measured("transformer", 1024, 1.0),
+        measured("transformer_explicit", 1024, 1, status="oom", training=None, inference=None),
+        measured("performer", 1024, 1, status="timeout", training=None),
+    ]
+    text = efficiency.document(found).markdown()
+    assert "| transformer (N x N in memory) | N | oom | - |" in text
+    assert "| performer | N | timeout | - |" in text
+    assert "| performer | N | 4.00 | - |" in text  # inference
+
+
+def test_the_papers_ratios_stand_beside_ours_to_both_transformers():
+    found = arena()
+    (table,) = [t for t in efficiency.document(found).tables if t.title.startswith("Long Range")]
+    lines = table.frame.values.tolist()
+    at = next(i for i, line in enumerate(lines) if line[0] == "Performer")
+    assert lines[at][1:4] == ["published", "1.2", "1.9"]
+    assert lines[at + 1][1:4] == ["ours, to N x N", "2.00", "4.00"]
+    assert lines[at + 2][1:4] == ["ours, to fused", "0.50", "1.00"]
+    assert not any(line[0] == "Linformer" for line in lines[at + 1 : at + 3])
+
+
+def test_what_is_from_memory_is_in_italics_or_left_out():
+    document = efficiency.document(arena())
+    (table,) = [t for t in document.tables if t.title.startswith("Fourier Transformer")]
+    assert (table.styles == "recalled").any(axis=None)
+    verified = efficiency.document(arena(), verified_only=True)
+    assert not any(t.title.startswith("Fourier Transformer") for t in verified.tables)
+
+
+def test_conditions_never_share_a_table():
+    found = arena() + [measured("transformer", 1024, 1, batch_size=8, cell="other")]
+    assert len(benches(found)) == 2
+
+
+def test_a_disturbed_measurement_is_named():
+    notes = efficiency.document([measured("transformer", 1024, 1, others=1.5)]).notes
+    assert any("transformer at 1,024, round 1: 1.5 cores busy elsewhere" in note for note in notes)
+
+
+def test_a_model_whose_settings_changed_is_measured_by_its_last_cell():
+    old = measured("performer", 1024, 9.0)
+    new = measured("performer", 1024, 1.0, cell="new", started="2026-02-01T00:00:00+00:00")
+    (bench,) = benches([old, new])
+    assert bench.cells["performer", 1024].seconds("training") == 1.0
+
+
+def test_measurements_in_any_order_give_the_same_bytes():
+    for form in ("markdown", "csv", "latex"):
+        first, again = (efficiency.document(m) for m in (arena(), arena()[::-1]))
+        assert getattr(first, form)() == getattr(again, form)()

@@ -1,0 +1,27 @@
+from lra.tables import short
+from tests.lra.tables.test_papers import scored
+
+
+def test_models_that_have_all_tasks_stand_in_it_best_first(tmp_path):
+    chosen = [
+        scored(model, task, 300 + 10 * i)
+        for i, model in enumerate(("fnet", "transformer", "performer"))
+        for task in ("listops", "image")
+    ]
+    chosen += [scored("luna", "image", 900), scored("transformer", "text", 600)]
+    text = short.table(chosen, [])
+    assert text.splitlines()[0] == "| model | ListOps % | Image % | mean % |"
+    assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == [
+        "| performer",
+        "| transformer",
+        "| fnet",
+    ]
+
+
+def test_it_is_put_between_the_marks(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# a\n{short.START}old\n{short.END}rest\n")
+    assert short.put("new\n", readme) and short.put("new\n", readme)
+    assert readme.read_text() == f"# a\n{short.START}\nnew\n\n{short.END}rest\n"
+    readme.write_text("none")
+    assert not short.put("new\n", readme) and readme.read_text() == "none"

@@ -1,0 +1,121 @@
+"""Rows from elsewhere: what is sound joins, and what is not is refused with the reason."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lra import rows, submit
+from lra.errors import UserError
+from tests.conftest import ROOT, Runner
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_root, tmp_path_factory):
+    run = Runner(tiny_root, tmp_path_factory.mktemp("elsewhere"))
+    done = run("model=fnet")
+    assert done.returncode == 0, done.stderr
+    return run.results
+
+
+@pytest.fixture
+def elsewhere(trained, tmp_path):
+    """A real row of another results folder, and a board that knows its data."""
+    shutil.copytree(trained, tmp_path / "theirs")
+    shutil.copytree(trained / "labels", tmp_path / "board" / "labels")
+    (path,) = tmp_path.glob("theirs/runs/*/fnet/*.json")
+    return path, tmp_path / "board"
+
+
+def changed(path, **changes):
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps(row | changes))
+
+
+def command(path, board, *more):
+    words = [sys.executable, "-m", "lra.submit", str(path), f"results.root={board}", *more]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):
+    path, board = elsewhere
+    done = command(path, board, "origin=A. Person, example.org")
+    assert done.returncode == 0, done.stderr
+    (stored,) = rows.read_all(board)
+    assert stored.origin == "A. Person, example.org"
+    assert stored.test == rows.read(path).test
+    assert rows.correct(board, stored).sum() == stored.test.correct
+    assert rows.read_curve(board, stored).equals(rows.read_curve(path.parents[3], rows.read(path)))
+    again = command(path, board, "origin=A. Person")
+    assert again.returncode == 1 and "on the board already" in again.stderr
+    assert len(rows.read_all(board)) == 1
+
+
+def test_what_does_not_recompute_is_refused(elsewhere):
+    path, board = elsewhere
+    row = rows.read(path)
+    claim = rows.score(row.test.correct + 5, row.test.n)
+    changed(path, test=claim.model_dump())
+    with pytest.raises(UserError, match=f"predictions have {row.test.correct} of 50 right, but"):
+        submit.check(path, board)
+    changed(path, test=row.test.model_dump() | {"accuracy": 0.99})
+    with pytest.raises(UserError, match="accuracy and interval do not follow"):
+        submit.check(path, board)
+    changed(path, test=row.test.model_dump())
+    np.save(path.with_suffix(".npy"), np.zeros(49, np.uint8))
+    with pytest.raises(UserError, match=r"predicts \(49,\) test examples, and there are \(50,\)"):
+        submit.check(path, board)
+    path.with_suffix(".npy").unlink()
+    with pytest.raises(UserError, match="with its predictions is missing"):
+        submit.check(path, board)
+
+
+def test_unknown_data_are_refused(elsewhere, tmp_path):
+    path, _ = elsewhere
+    with pytest.raises(UserError, match="are not known here; run any cell"):
+        submit.check(path, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"parameters": 7}, "parameters, not 7"),
+        ({"modified": {}}, "its configuration is not that of protocol matched"),
+        ({"protocol": "lite"}, "its configuration is not that of protocol lite"),
+        ({"seed": 5}, "seed is 0, not 5"),
+        ({"cell": "0" * 16}, "its cell is not 0000000000000000"),
+        ({"model": "mymodel"}, "model mymodel is not here; add models/mymodel.py"),
+        ({"status": "failed"}, "it is failed, and only finished rows"),
+        ({"surprise": 1}, "is no valid row"),
+    ],
+)
+def test_a_row_that_is_not_what_it_says_is_refused(elsewhere, change, reason):
+    path, board = elsewhere
+    changed(path, **change)
+    with pytest.raises(UserError, match=reason):
+        submit.check(path, board)
+
+
+def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
+    path, board = elsewhere
+    done = command(path, board, str(tmp_path / "none.json"), "origin=A. Person")
+    assert done.returncode == 1 and "There is no row" in done.stderr
+    assert not list(board.glob("runs/**/*.json"))
+
+
+def test_the_origin_must_be_said(elsewhere):
+    path, board = elsewhere
+    done = command(path, board)
+    assert done.returncode == 1 and "who measured them" in done.stderr
+
+
+def test_our_own_rows_would_be_accepted():
+    """Those of this version's settings, as far as it is not that they are on the board."""
+    root = ROOT / "results"
+    (newest, *_) = sorted(rows.read_all(root), key=lambda row: row.finished)[::-1]
+    path = root / "runs" / newest.task / newest.model / f"{newest.name}.json"
+    with pytest.raises(UserError, match="on the board already"):
+        submit.check(path, root)
