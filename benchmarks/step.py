@@ -17,60 +17,19 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 import data_prep
-import models.fourier  # noqa: F401 (defines the operator whose FLOPs are registered below)
 from lra import checkpoint, config, setup
 from lra.data import PackedData, TrainBatches
 from lra.environment import cores
+from lra.flops import count, matmul_rate
 from lra.interrupt import StopSignal
 from lra.measure import Stopwatch
 from lra.module import Classification
 from lra.progress import RunProgress
 from lra.watch import LossWatch
-from models.attention import SoftmaxAttention
 
 STEPS = 30
-
-
-def gemm_rate() -> float:
-    """FLOP/s of a large float32 product, the best of many."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    best = 0.0
-    for _ in range(30):
-        start = time.perf_counter()
-        a @ b
-        best = max(best, 2 * 1024**3 / (time.perf_counter() - start))
-    return best
-
-
-@register_flop_formula(torch.ops.lra.resample)
-def _filter_flops(shape, length, *_, **__) -> int:
-    """Two products of half the size: B (M / 2) (N / 2) D multiply-adds each."""
-    B, N, D = shape
-    return B * N * length * D
-
-
-def step_flops(step) -> float:
-    """Matrix products of one step, with attention as products: the counter does not know the
-    CPU's fused kernel."""
-    attend = SoftmaxAttention.attend
-    SoftmaxAttention.attend = _attend_by_products
-    try:
-        with FlopCounterMode(display=False) as counter:
-            step()
-    finally:
-        SoftmaxAttention.attend = attend
-    return counter.get_total_flops()
-
-
-def _attend_by_products(self, q, k, v, mask):
-    outputs = []
-    for q_i, k_i, v_i, n in zip(q, k, v, mask.sum(1).tolist(), strict=True):
-        weights = (q_i[:, :n] @ k_i[:, :n].transpose(1, 2)).softmax(-1)
-        outputs.append(torch.nn.functional.pad(weights @ v_i[:, :n], (0, 0, 0, q.shape[2] - n)))
-    return torch.stack(outputs)
 
 
 def main() -> None:
@@ -91,13 +50,17 @@ def main() -> None:
     module = Classification(instantiate(cfg.model.net), cfg.optim, max_steps=10**6, seed=0)
     batches = TrainBatches(len(data.splits["train"]), cfg.batch_size, 0, lambda: 0, 0, 1)
 
+    def loss_of(batch) -> torch.Tensor:
+        ids, lengths, labels, _ = batch
+        return torch.nn.functional.cross_entropy(module(ids, lengths), labels)
+
     def bare(steps: int) -> float:
         optimizer = module.configure_optimizers()["optimizer"]
         module.train()
         seconds = []
         for indices in islice(batches, steps + 2):
             start = time.perf_counter()
-            loss = module.training_step(data.splits["train"].__getitems__(indices), 0)
+            loss = loss_of(data.splits["train"].__getitems__(indices))
             loss.backward()
             module.on_before_optimizer_step(optimizer)
             optimizer.step()
@@ -115,7 +78,12 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as folder, StopSignal() as stop:
             keep = checkpoint.Checkpoints(
-                Path(folder) / "last.ckpt", {}, select="best_val", seconds=1e9, stop=stop
+                Path(folder) / "last.ckpt",
+                {},
+                select="best_val",
+                seconds=1e9,
+                stop=stop,
+                claim=None,
             )
             trainer = pl.Trainer(
                 accelerator="cpu",
@@ -138,10 +106,10 @@ def main() -> None:
 
     indices = batches.batch(0)
     batch = data.splits["train"].__getitems__(indices)
-    flops = step_flops(lambda: module.training_step(batch, 0).backward())
+    flops = count(lambda: loss_of(batch).backward()).flops
     ratios, steps, rates = [], [], []
     for _ in range(3):
-        rates.append(gemm_rate())
+        rates.append(matmul_rate())
         plain, loop = bare(STEPS), lightning(STEPS)
         steps.append(plain)
         ratios.append(loop / plain)

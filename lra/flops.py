@@ -1,9 +1,9 @@
 """Floating-point operations of a step, and the rate at which this process multiplies matrices.
 
 Counted are matrix products, attention kernels and Fourier transforms (5 n log2 n for a complex one
-of length n, half of it for a real one), a multiply-add as two; elementwise work is not. The
-convention for a fused attention's backward pass is torch's: five products where the forward has
-two.
+of length n, half of it for a real one), a multiply-add as two; elementwise work is not. A fused
+attention's backward pass counts as the four products that it is for; that it computes the weights
+again is its own affair.
 """
 
 import math
@@ -15,11 +15,10 @@ import torch
 from torch.utils.flop_counter import (
     FlopCounterMode,
     register_flop_formula,
-    sdpa_backward_flop_count,
     sdpa_flop_count,
 )
 
-import models.fourier  # noqa: F401  defines lra::resample
+from models.fourier import by_product
 
 aten = torch.ops.aten
 
@@ -32,7 +31,7 @@ def _attention(q, k, v, *_, **__) -> int:
 
 @register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu_backward)
 def _attention_backward(gradient, q, k, v, *_, **__) -> int:
-    return sdpa_backward_flop_count(gradient, q, k, v)
+    return 2 * sdpa_flop_count(q, k, v)
 
 
 def _fft(shape, dims, share: float) -> int:
@@ -57,9 +56,11 @@ def _real_fft_back(shape, dims, *_, out_shape=None, **__) -> int:
 
 @register_flop_formula(torch.ops.lra.resample)
 def _filter(shape, length, *_, **__) -> int:
-    """As products of half the size (models/fourier.py), whichever way it is computed."""
+    """As it is computed: by products of half the size, or by a Fourier transform each way."""
     B, N, D = shape
-    return B * N * length * D
+    if by_product(N, length, D):
+        return B * N * length * D
+    return _fft((B * D, N), [1], 0.5) + _fft((B * D, length), [1], 0.5)
 
 
 @dataclass

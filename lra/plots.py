@@ -26,11 +26,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lra import config, rows
 from lra.efficiency import records
-from lra.efficiency.report import BASELINE, EXPLICIT, Bench, benches
-from lra.errors import UserError, exit_code
+from lra.efficiency.report import BASELINE, EXPLICIT, Bench, benches, largest
+from lra.errors import UserError, exit_code, one_of
 from lra.files import replacing
 from lra.rows import Row
-from lra.tables.accuracy import newest
+from lra.tables.accuracy import entries, newest
 from lra.tables.efficiency import name_of
 from lra.tables.papers import TASKS, Ours
 from lra.tables.short import complete, most_complete
@@ -74,14 +74,26 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
             points.append((model, speed, accuracy, cell.bytes("training") / 1e6))
     if len(points) < 2:
         return None
-    figure, axes = plt.subplots(figsize=(7, 4.2))
+    figure, axes = plt.subplots(figsize=(7, 4.4))
+    trivial = [ours.baselines(task) for task in tasks]
+    for rule in sorted(set.intersection(*map(set, trivial))):
+        level = sum(accuracies[rule] for accuracies in trivial) / len(tasks)
+        axes.axhline(level, color="0.5", lw=0.8, ls=":")
+        axes.annotate(
+            rule,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=7,
+        )
     look = styles([name for name, *_ in points])
-    largest = max(memory for *_, memory in points)
+    most = max(memory for *_, memory in points)
     for name, speed, accuracy, memory in points:
         axes.scatter(
             speed,
             accuracy,
-            s=2200 * memory / largest,
+            s=2200 * memory / most,
             color=look[name]["color"],
             alpha=0.55,
             edgecolors="black",
@@ -99,11 +111,11 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     axes.set_ylabel(f"mean test accuracy %\n({', '.join(TASKS[t] for t in tasks)})")
     axes.set_title(
         f"protocol {protocol}, {'-'.join(map(str, seeds))} seed(s); "
-        f"area: peak memory in training, {min(m for *_, m in points):,.0f} to {largest:,.0f} MB",
+        f"area: peak memory in training, {min(m for *_, m in points):,.0f} to {most:,.0f} MB",
         fontsize=9,
         loc="left",
     )
-    radius = {name: 24 * (memory / largest) ** 0.5 for name, *_, memory in points}
+    radius = {name: 24 * (memory / most) ** 0.5 for name, *_, memory in points}
     label(axes, [(x, y, name_of(name), radius[name]) for name, x, y, _ in points])
     return figure
 
@@ -133,12 +145,13 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
 
 def curves(chosen: list[Row], root: Path) -> Figure | None:
     """Val accuracy by step; the band is from the lowest to the highest seed."""
-    panels: dict[tuple, dict[str, list]] = defaultdict(lambda: defaultdict(list))
-    for row in chosen:
-        curve = rows.read_curve(root, row)
-        if curve is not None:
-            key = (row.protocol, row.task, row.variant, row.fingerprint[:8])
-            panels[key][row.model].append((row, curve))
+    panels: dict[tuple, dict[str, list]] = defaultdict(dict)
+    for (task, variant, fingerprint, protocol), models in entries(chosen, root).items():
+        for entry in models:
+            pairs = [(row, rows.read_curve(root, row)) for row in entry.rows]
+            known = [(row, curve) for row, curve in pairs if curve is not None]
+            if known:
+                panels[protocol, task, variant, fingerprint][entry.name] = known
     if not panels:
         return None
     columns = min(4, len(panels))
@@ -259,7 +272,9 @@ def spectra(path: Path, data_cfg) -> Figure:
             x, mask = inputs
             entering.append(x[0].double().numpy())
             if isinstance(block, FourierBlock) and block.filters:
-                before = block.norm1(x) * mask[..., None]
+                before = block.norm1(x)
+                if block.padding == "zero":
+                    before = before * mask[..., None]
                 after, _ = block.shorten(block.norm1(x), mask)
                 filtered[layer] = before[0].double().numpy(), after[0].double().numpy()
 
@@ -335,6 +350,8 @@ def main() -> None:
             overrides.append(argument)
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)
+    if given.get("modified", "false") not in ("true", "false"):
+        raise UserError(f"modified={given['modified']}: choose true or false.")
     with_modified = given.get("modified") == "true"
     chosen = [row for row in newest(rows.read_all(path)) if with_modified or not row.modified]
     measured = benches(records.read_all(path))
@@ -342,10 +359,13 @@ def main() -> None:
     if chosen:
         figures["curves"] = curves(chosen, path)
     if measured:
-        bench = max(measured, key=lambda bench: len(bench.cells))
+        bench = largest(measured)
         figures["lengths"] = lengths(bench)
         if chosen:
+            protocols = {row.protocol for row in chosen}
             protocol = given.get("protocol", most_complete(chosen))
+            if protocol not in protocols:
+                raise one_of("protocol with rows", protocol, protocols)
             figures["trade_off"] = trade_off(chosen, protocol, bench)
     if "checkpoint" in given:
         figures["filter"] = spectra(Path(given["checkpoint"]), cfg.data)

@@ -138,6 +138,8 @@ class Row(Record):
     def command(self) -> str:
         """What makes the row again; `git checkout` its commit first."""
         words = self.overrides
+        if self.environment.get("device_type") == "cuda":
+            words.append("trainer=gpu")
         if self.environment.get("device_type") == "cpu":
             words.append(f"trainer.threads={self.environment['threads']}")
         return f"python run.py {shlex.join(words)}"
@@ -306,5 +308,10 @@ def done_already(row: Row, path: Path) -> str:
 
 
 def newest_done(folder: Path, cell: str) -> tuple[Row, Path] | None:
-    done = [pair for pair in read_cell(folder, cell) if pair[0].status == "done"]
+    """Of our own: what was submitted does not stand for a run here."""
+    done = [
+        (row, path)
+        for row, path in read_cell(folder, cell)
+        if row.status == "done" and row.origin is None
+    ]
     return done[-1] if done else None

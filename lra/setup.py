@@ -48,13 +48,25 @@ def keep_freed_memory() -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
+def return_freed_memory() -> None:
+    """The opposite: what is resident then is what is in use, to the page. Slow."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 2**16)  # M_MMAP_THRESHOLD: larger buffers are mappings of their own
+        libc.mallopt(-1, 0)  # M_TRIM_THRESHOLD
+
+
+def thread_count(wanted: int | None) -> int:
+    """Those asked for, else OMP_NUM_THREADS, else all cores."""
+    return wanted or int(os.environ.get("OMP_NUM_THREADS", cores()))
+
+
 def threads(wanted: int | None, resumed: dict | None) -> None:
-    """torch's threads: those asked for, else those of the checkpoint, else OMP_NUM_THREADS, else
-    all cores. Another number gives other sums, so a resumed run keeps its own."""
+    """torch's threads. Another number gives other sums, so a resumed run keeps its own."""
     import torch
 
     before = resumed["lra"]["environment"]["threads"] if resumed else None
-    torch.set_num_threads(wanted or before or int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(thread_count(wanted or before))
 
 
 def changed(environment: dict, resumed: dict) -> dict[str, list]:

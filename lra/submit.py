@@ -7,6 +7,8 @@ configuration is what the row says it is, and its parameter count. What does not
 with the reason; the rest is stored like our own, with its origin.
 """
 
+import math
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from hydra.utils import instantiate
 from lra import config, rows
 from lra.cell import identifier
 from lra.errors import UserError, exit_code, explain
+from lra.leaderboard import entries
 from lra.rows import Row
+from lra.tables import accuracy
+from lra.training import transformer_parameters
 
 
 def check(path: Path, root: Path) -> Row:
@@ -29,14 +34,19 @@ def check(path: Path, root: Path) -> Row:
         raise _refused(path, f"it is {row.status}, and only finished rows with a test score count")
     _recompute(path, row, root)
     _configuration(path, row)
+    _printable(path, row)
     board = rows.read_all(root)
     same_data = [known for known in board if known.fingerprint == row.fingerprint]
     if same_data and row.baselines != rows.baselines(same_data):
         raise _refused(path, "its trivial baselines are not those of the same data here")
     for known in board:
-        if (known.cell, known.test_logits_sha256) == (row.cell, row.test_logits_sha256):
+        if known.status == "done" and known.cell == row.cell and _same(known, row):
             raise _refused(path, f"it is on the board already, as {known.name}")
     return row
+
+
+def _same(known: Row, row: Row) -> bool:
+    return known.test_logits_sha256 == row.test_logits_sha256
 
 
 def _refused(path: Path, reason: str) -> UserError:
@@ -81,20 +91,23 @@ def _configuration(path: Path, row: Row) -> None:
             f"model {model} is not here; add models/{model}.py and conf/model/{model}.yaml "
             "(README: Add a model), so that its row can be made again",
         )
+    if code := [
+        key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
+    ]:
+        raise _refused(path, f"it modifies {code[0]}, and what is instantiated cannot be submitted")
     try:
         cfg = config.compose(row.overrides)
         config.check(cfg)
         meant = config.identity(cfg)
-    except UserError:
-        raise
+    except UserError as error:
+        raise _refused(path, str(error)) from error
     except Exception as error:
         raise _refused(path, explain(error) or str(error)) from error
     ours, theirs = (config.flatten(tree) for tree in (meant, row.config))
-    labels = {"source"}  # not part of the configuration
     different = [
         f"{key} is {theirs.get(key)}, not {ours.get(key)}"
         for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key) and key.partition(".")[0] not in labels
+        if ours.get(key) != theirs.get(key)
     ]
     if different:
         raise _refused(
@@ -109,7 +122,35 @@ def _configuration(path: Path, row: Row) -> None:
     with torch.device("meta"):
         parameters = sum(p.numel() for p in instantiate(cfg.model.net).parameters())
     if parameters != row.parameters:
-        raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters:,}")
+        raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters}")
+    if transformer_parameters(cfg) != row.transformer_parameters:
+        raise _refused(path, "the transformer of its sizes has another number of parameters")
+    said = (row.preset_source, row.schedule_source, row.cost)
+    if said != (cfg.source.preset, cfg.source.schedule, cfg.model.cost):
+        raise _refused(path, "its sources or its claimed cost are not those of its configuration")
+
+
+def _runs_code(value) -> bool:
+    """Whether a key or a value could make Hydra import, call or look something up."""
+    if isinstance(value, dict):
+        return any(_runs_code(v) for pair in value.items() for v in pair)
+    if isinstance(value, list):
+        return any(map(_runs_code, value))
+    return isinstance(value, str) and (
+        "${" in value or re.search(r"(^|\.)_\w+_$", value) is not None
+    )
+
+
+def _printable(path: Path, row: Row) -> None:
+    """A row that no table can print would break the board for everybody."""
+    try:
+        accuracy.document([row], path.parent).markdown()
+        curve = path.with_suffix(".csv")
+        points = rows.parse_curve(curve) if curve.exists() else []
+        assert all(math.isfinite(value) for point in points for value in point)
+        entries.provenance([row], path.parent)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise _refused(path, f"no table can print it ({type(error).__name__}: {error})") from error
 
 
 def add(path: Path, row: Row, root: Path, origin: str) -> Path:
@@ -124,7 +165,7 @@ def add(path: Path, row: Row, root: Path, origin: str) -> Path:
 
 def main() -> None:
     given = [a.partition("=")[2] for a in sys.argv[1:] if a.startswith("origin=")]
-    paths = [Path(a) for a in sys.argv[1:] if "=" not in a]
+    paths = list(dict.fromkeys(Path(a) for a in sys.argv[1:] if "=" not in a))
     overrides = [a for a in sys.argv[1:] if "=" in a and not a.startswith("origin=")]
     if not paths or not given or not given[-1].strip():
         raise UserError(

@@ -42,12 +42,16 @@ def spectral_filter(x: Tensor, keep: int) -> Tensor:
 def resample(x: Tensor, length: int) -> Tensor:
     """(B, N, D) -> (B, length, D): DCT-II, cut or fill with zero frequencies, DCT-III."""
     N, D = x.shape[1:]
-    # Measured on 2 cores: two products of half size win until the matrices outgrow the cache, and
-    # wide x makes products more efficient (python -m benchmarks.spectral_filter).
-    by = _resample_by_product if N * length <= 2**14 * min(D, 256) else _resample_by_fft
+    by = _resample_by_product if by_product(N, length, D) else _resample_by_fft
     # Autocast reaches into a custom operator: the products would lose precision in bfloat16.
     with torch.autocast(x.device.type, enabled=False):
         return by(x, length)
+
+
+def by_product(N: int, M: int, D: int) -> bool:
+    """Measured on 2 cores: two products of half size win until the matrices outgrow the cache, and
+    wide x makes products more efficient (python -m benchmarks.spectral_filter)."""
+    return 2**14 * min(D, 256) >= N * M
 
 
 @resample.register_fake

@@ -19,6 +19,7 @@ was measured while other processes kept the machine busy.
 import hashlib
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -32,15 +33,16 @@ from pathlib import Path
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from lra import config
+from lra import config, setup
 from lra.attempt import now
+from lra.claim import Claim
 from lra.efficiency import records
 from lra.efficiency.records import Measurement
-from lra.environment import ROOT, commit, cores, describe
+from lra.efficiency.report import BASELINE, EXPLICIT
+from lra.environment import ROOT, commit, describe
 from lra.errors import UserError, exit_code, one_of
 from lra.text import duration
 
-EXPLICIT = "transformer_explicit"
 # What a name stands for that is not one of model='s
 SPECIAL = {
     EXPLICIT: [
@@ -48,7 +50,7 @@ SPECIAL = {
         "model.block.mixer._target_=models.attention.ExplicitAttention",
     ]
 }
-BASELINES = ["transformer", EXPLICIT]
+BASELINES = [BASELINE, EXPLICIT]
 DEFAULTS = {
     "models": "all",
     "lengths": "1024,2048,3072,4096",
@@ -76,8 +78,7 @@ class Cell:
     def __post_init__(self):
         here = describe(self.cfg.trainer)
         machine = {key: here[key] for key in ("device", "torch", "system", "machine")}
-        threads = self.cfg.trainer.threads or cores()
-        decides = [config.identity(self.cfg), machine, threads, self.compile]
+        decides = [config.identity(self.cfg), machine, self.cfg.trainer.threads, self.compile]
         text = json.dumps(decides, sort_keys=True)
         self.id = hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -97,6 +98,7 @@ def compose(model: str, length: int, batch: int, overrides: list[str]) -> DictCo
     sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
     cfg = config.compose(["task=text", *chosen, *sizes, *overrides])
     config.check(cfg)
+    cfg.trainer.threads = setup.thread_count(cfg.trainer.threads)
     return cfg
 
 
@@ -112,15 +114,15 @@ def named(models: str) -> list[str]:
 
 
 def changing(overrides: list[str]) -> list[str]:
-    """Those that a measurement depends on and that stand nowhere else in it: not where results lie,
-    nor what says the protocol, the device or the threads."""
+    """Those that a measurement depends on and that stand nowhere else in it, in order: not where
+    results lie, nor what says the protocol, the device or the threads."""
     said = config.ENVIRONMENT | {"protocol", "trainer"}
     keys = [o.lstrip("+~").partition("=")[0] for o in overrides]
-    return [
+    return sorted(
         override
         for override, key in zip(overrides, keys, strict=True)
         if not any(key == known or key.startswith(f"{known}.") for known in said)
-    ]
+    )
 
 
 def memory_of_machine() -> int:
@@ -141,48 +143,15 @@ def busy_elsewhere() -> float:
 
 
 def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
-    """Runs the child under the limits. Raises UserError where it ends otherwise than by them."""
+    """Runs the children. Raises UserError where one ends otherwise than by itself or a limit."""
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
-    spec = {
-        "config": OmegaConf.to_container(cell.cfg, resolve=True),
-        "compile": cell.compile,
-        "steps": steps,
-    }
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "lra.efficiency.cell"],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=errors,
-            text=True,
-            cwd=ROOT,
-            env={"OMP_NUM_THREADS": str(cores())} | dict(os.environ),
-            start_new_session=True,
-        )
-        try:
-            child.stdin.write(json.dumps(spec))
-            child.stdin.close()
-            stopped = watch(child, start, limits)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, 9)  # a compiler that it started as well
-            code = child.wait()
-            seconds = time.monotonic() - start
-            others = max(0.0, busy_elsewhere() - busy) / seconds
-        said.seek(0)
-        errors.seek(0)
-        facts: dict = {}
-        for line in said:
-            if line.endswith("\n"):  # not one that a kill cut
-                facts |= json.loads(line)
-        if not stopped and "oom" in facts:
-            stopped = ("oom", facts.pop("oom"))
-        if not stopped and code == -9:
-            stopped = ("oom", "ended by signal 9, as the kernel does when memory is short")
-        if not stopped and code:
-            sys.stderr.write(errors.read())
-            raise UserError(f"{cell} could not be measured (code {code}): see above.")
+    facts, stopped = child(cell, "cost", steps, limits)
+    if not stopped or stopped[0] != "oom":
+        timed, stopped_too = child(cell, "time", steps, limits)
+        facts |= timed
+        stopped = stopped or stopped_too
     status, reason = stopped or ("done", None)
+    seconds = time.monotonic() - start
     head, dirty = commit()
     return Measurement(
         cell=cell.id,
@@ -196,11 +165,11 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
         status=status,
         reason=reason,
         wall_seconds=seconds,
-        others=others,
+        others=max(0.0, busy_elsewhere() - busy) / seconds,
         limit_seconds=limits.seconds,
         limit_bytes=limits.bytes,
         overrides=cell.overrides,
-        environment=facts.pop("environment", describe(cell.cfg.trainer)),
+        environment=facts.pop("environment"),
         commit=head,
         dirty=dirty,
         started=started,
@@ -209,12 +178,58 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
     )
 
 
-def watch(child: subprocess.Popen, start: float, limits: Limits) -> tuple[str, str] | None:
+def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tuple | None]:
+    """What the child said, and ("oom" or "timeout", why) where it did not come to its end."""
+    spec = {
+        "what": what,
+        "config": OmegaConf.to_container(cell.cfg, resolve=True),
+        "compile": cell.compile,
+        "steps": steps,
+        "parent": os.getpid(),
+    }
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lra.efficiency.child"],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+            env=dict(os.environ) | {"OMP_NUM_THREADS": str(cell.cfg.trainer.threads)},
+            start_new_session=True,
+        )
+        try:
+            process.stdin.write(json.dumps(spec))
+            process.stdin.close()
+            stopped = watch(process, limits)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)  # a compiler that it started as well
+            code = process.wait()
+        said.seek(0)
+        errors.seek(0)
+        facts = {"environment": describe(cell.cfg.trainer) | {"threads": cell.cfg.trainer.threads}}
+        for line in said:
+            if line.endswith("\n"):  # not one that a kill cut
+                facts |= json.loads(line)
+        if not stopped and "oom" in facts:
+            stopped = ("oom", facts["oom"])
+        if not stopped and code == -9:
+            stopped = ("oom", "ended by signal 9, as the kernel does when memory is short")
+        if not stopped and code:
+            sys.stderr.write(errors.read())
+            raise UserError(f"{cell} could not be measured (code {code}): see above.")
+    facts.pop("oom", None)
+    return facts, stopped
+
+
+def watch(child: subprocess.Popen, limits: Limits) -> tuple[str, str] | None:
     """Waits for the child, or kills it: ("timeout" or "oom", why)."""
-    process = psutil.Process(child.pid)
+    process, start = psutil.Process(child.pid), time.monotonic()
     while child.poll() is None:
         with suppress(psutil.Error):
-            used = process.memory_info().rss - process.memory_info().shared
+            memory = process.memory_info()
+            used = memory.rss - memory.shared
             if used > limits.bytes:
                 child.kill()
                 return "oom", f"more than {limits.bytes / 1e9:.1f} GB"
@@ -226,18 +241,27 @@ def watch(child: subprocess.Popen, start: float, limits: Limits) -> tuple[str, s
 
 
 class Lab:
-    """The cells of one command, and what of them is left to measure."""
+    """The cells of one command, and what of them is left to measure. What ran out of memory or time
+    is not tried again under the same limits."""
 
-    def __init__(self, cells: list[Cell], rounds: int, root: Path, rerun: str = "none"):
-        self.cells, self.rounds, self.root = cells, rounds, root
+    def __init__(
+        self, cells: list[Cell], rounds: int, root: Path, limits: Limits, rerun: str = "none"
+    ):
+        self.cells, self.rounds, self.root, self.limits = cells, rounds, root, limits
         self.found: dict[str, list[Measurement]] = {cell.id: [] for cell in cells}
         for measurement in records.read_all(root):
             again = rerun == "all" or (rerun == "disturbed" and measurement.disturbed)
-            if measurement.cell in self.found and not again:
+            if measurement.cell in self.found and not again and not self._raised(measurement):
                 self.found[measurement.cell].append(measurement)
 
+    def _raised(self, met: Measurement) -> bool:
+        """Whether the limit that it met is higher now."""
+        if met.status == "timeout":
+            return met.limit_seconds < self.limits.seconds
+        return met.status == "oom" and met.limit_bytes < self.limits.bytes
+
     def left(self) -> Iterator[tuple[int, Cell]]:
-        """Round after round. What ran out of memory or time once is not tried again."""
+        """Round after round."""
         for round_ in range(self.rounds):
             for cell in self.cells:
                 known = self.found[cell.id]
@@ -245,19 +269,19 @@ class Lab:
                 if not failed and all(m.round != round_ for m in known):
                     yield round_, cell
 
-    def seconds_left(self, limits: Limits) -> float:
-        """At most: a cell takes what it took before, or the limit."""
+    def seconds_left(self) -> float:
+        """At most: a cell takes what it took before, or the limit for each of its two children."""
         return sum(
-            min((m.wall_seconds for m in self.found[cell.id]), default=limits.seconds)
+            min((m.wall_seconds for m in self.found[cell.id]), default=2 * self.limits.seconds)
             for _, cell in self.left()
         )
 
-    def run(self, steps: int, limits: Limits) -> None:
+    def run(self, steps: int) -> None:
         todo = list(self.left())
         print(
             f"{len(self.cells)} cells in {self.rounds} rounds: {len(todo)} measurements left, at "
-            f"most {duration(self.seconds_left(limits))} (each ends after {limits.seconds:g} s or "
-            f"{limits.bytes / 1e9:.1f} GB)",
+            f"most {duration(self.seconds_left())} (a process ends after "
+            f"{self.limits.seconds:g} s or {self.limits.bytes / 1e9:.1f} GB)",
             flush=True,
         )
         failed = []
@@ -265,14 +289,14 @@ class Lab:
             if any(m.status != "done" for m in self.found[cell.id]):
                 continue
             try:
-                measurement = measure(cell, round_, steps, limits)
+                measurement = measure(cell, round_, steps, self.limits)
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed.append(f"{cell}, round {round_ + 1}")
                 continue
             records.write(self.root, measurement)
             self.found[cell.id].append(measurement)
-            left = duration(self.seconds_left(limits))
+            left = duration(self.seconds_left())
             print(f"round {round_ + 1}: {cell}: {said(measurement)}; {left} left", flush=True)
         if failed:
             raise UserError(
@@ -287,8 +311,8 @@ def said(measurement: Measurement) -> str:
         if timing:
             seconds = sorted(timing.step_seconds)
             parts.append(f"{name} {seconds[len(seconds) // 2]:.3f} s a step")
-    if measurement.training:
-        parts.append(f"{measurement.training.memory.peak_bytes / 1e6:.0f} MB")
+    if measurement.training_cost:
+        parts.append(f"{measurement.training_cost.memory.peak_bytes / 1e6:.0f} MB")
     if measurement.status != "done":
         parts.append(f"{measurement.status} ({measurement.reason})")
     return ", ".join(parts)
@@ -348,7 +372,10 @@ def main() -> None:
     root = Path(cells[0].cfg.results.path)
     if given["rerun"] not in ("none", "disturbed", "all"):
         raise one_of("rerun", given["rerun"], ["none", "disturbed", "all"])
-    Lab(cells, rounds, root, given["rerun"]).run(steps, limits)
+    where = root / "work" / f"efficiency-{platform.node()}"
+    renewal = {"renew": cells[0].cfg.results.renew, "expire": cells[0].cfg.results.expire}
+    with Claim(where, **renewal, wait=False):  # two labs on one machine would measure each other
+        Lab(cells, rounds, root, limits, given["rerun"]).run(steps)
 
 
 def run() -> None:

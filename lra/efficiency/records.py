@@ -13,17 +13,22 @@ BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
 
 class Timing(Record):
-    """Seconds of each timed step, the device synchronised at both ends. data_seconds and
-    optimiser_seconds (clipping and zeroing included) are not part of step_seconds' computation:
-    step_seconds = forward, backward and optimiser; fetching the batch is apart."""
+    """Seconds of each timed step, the device synchronised at both ends: forward and, in training,
+    backward and optimiser. data_seconds, for fetching the batch, are not in step_seconds;
+    optimiser_seconds, clipping and zeroing included, are."""
 
     first_seconds: float  # of the first step: with compile=true, what compiling took, too
     step_seconds: list[float]
     data_seconds: list[float]
     optimiser_seconds: list[float]  # empty in inference
+
+
+class Cost(Record):
+    """What does not depend on the machine's load. memory: peak above the level before the model."""
+
     memory: Memory
     flops: int
-    attention: list[str]  # kernels, by torch's names
+    attention: list[str]  # kernels, by torch's names, of the model as it is without compiling
 
 
 class Measurement(Record):
@@ -43,6 +48,8 @@ class Measurement(Record):
     reason: str | None = None
     inference: Timing | None = None
     training: Timing | None = None
+    inference_cost: Cost | None = None
+    training_cost: Cost | None = None
     parameters: int | None = None
     matmul_flops_per_second: float | None = None
     others: float | None = None  # cores that other processes kept busy meanwhile

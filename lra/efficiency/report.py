@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, median, quantiles
 
-from lra.efficiency.records import Measurement, Timing
+from lra.efficiency.records import Cost, Measurement, Timing
 
 BASELINE, EXPLICIT = "transformer", "transformer_explicit"
 
 
 @dataclass
-class Cell:
-    """The rounds of one model at one length. phase: training or inference."""
+class Rounds:
+    """Of one model at one length. phase: training or inference."""
 
     rounds: list[Measurement]
 
@@ -44,8 +44,19 @@ class Cell:
         low, _, high = quantiles(steps, n=4)
         return low, high
 
-    def bytes(self, phase: str) -> float | None:
-        return _median(t.memory.peak_bytes for t in self.timings(phase).values())
+    def cost(self, phase: str) -> Cost | None:
+        """Of the first round: it does not depend on the machine's load."""
+        known = (getattr(m, f"{phase}_cost") for m in self.rounds)
+        return next(filter(None, known), None)
+
+    def bytes(self, phase: str) -> int | None:
+        """Peak memory."""
+        cost = self.cost(phase)
+        return cost and cost.memory.peak_bytes
+
+    def flops(self, phase: str) -> int | None:
+        cost = self.cost(phase)
+        return cost and cost.flops
 
     def part(self, phase: str, name: str) -> float | None:
         """Median of data_seconds or optimiser_seconds."""
@@ -59,26 +70,14 @@ class Cell:
             t.first_seconds - median(t.step_seconds) for t in self.timings(phase).values()
         )
 
-    def flops(self, phase: str) -> int | None:
-        return next((t.flops for t in self.timings(phase).values()), None)
-
-    def utilisation(self, phase: str) -> float | None:
-        """MFU: the counted operations over the step's time, as a share of the rate at which the
-        same process multiplied matrices."""
-        return _median(
-            t.flops / median(t.step_seconds) / m.matmul_flops_per_second
-            for m in self.rounds
-            if (t := getattr(m, phase))
-        )
-
     @property
     def attention(self) -> str:
         """The kernels that ran, in short: flash_attention_for_cpu."""
+        costs = filter(None, map(self.cost, ("training", "inference")))
         names = {
             name.removeprefix("aten.").removeprefix("_scaled_dot_product_")
-            for phase in ("training", "inference")
-            for t in self.timings(phase).values()
-            for name in t.attention
+            for cost in costs
+            for name in cost.attention
         }
         return ", ".join(sorted(names)) or "none fused"
 
@@ -92,7 +91,7 @@ def _median(values) -> float | None:
 class Bench:
     """All that was measured under the same conditions: cells by (model, length)."""
 
-    cells: dict[tuple[str, int], Cell]
+    cells: dict[tuple[str, int], Rounds]
 
     @property
     def first(self) -> Measurement:
@@ -126,19 +125,33 @@ class Bench:
 
     def speedup(self, model: str, length: int, phase: str, over: str) -> float | None:
         """How many times faster than the model `over` at the same length."""
-        return self._ratio(model, length, phase, over, lambda t: median(t.step_seconds))
-
-    def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
-        """Its peak over that of the model `over`: below 1 is less."""
-        ratio = self._ratio(model, length, phase, over, lambda t: t.memory.peak_bytes)
-        return 1 / ratio if ratio else None
-
-    def _ratio(self, model, length, phase, over, value) -> float | None:
         pair = [self.cells.get((name, length)) for name in (model, over)]
         if None in pair:
             return None
         ours, theirs = (cell.timings(phase) for cell in pair)
-        return _median(value(theirs[r]) / value(ours[r]) for r in ours.keys() & theirs.keys())
+        return _median(
+            median(theirs[r].step_seconds) / median(ours[r].step_seconds)
+            for r in sorted(ours.keys() & theirs.keys())
+        )
+
+    def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
+        """Its peak over that of the model `over`: below 1 is less."""
+        pair = [self.cells.get((name, length)) for name in (model, over)]
+        values = [cell and cell.bytes(phase) for cell in pair]
+        return values[0] / values[1] if all(values) else None
+
+    def utilisation(self, model: str, length: int, phase: str) -> float | None:
+        """MFU: the counted operations over the step's time, as a share of the machine's rate."""
+        cell = self.cells[model, length]
+        flops, seconds = cell.flops(phase), cell.seconds(phase)
+        return flops / seconds / self.matmul_rate if flops and seconds else None
+
+    @cached_property
+    def matmul_rate(self) -> float:
+        """FLOP/s of matrix products: the best that any of the processes reached. A single one's is
+        a short burst and often disturbed."""
+        rates = [m.matmul_flops_per_second for cell in self.cells.values() for m in cell.rounds]
+        return max(filter(None, rates), default=math.nan)
 
     def growth(self, model: str, phase: str, what: str) -> float | None:
         """Exponent a of time (what="seconds") or memory ("bytes") ~ N^a, over all lengths."""
@@ -168,6 +181,14 @@ class Bench:
         (n0, r0), (n1, r1) = ratios[slower[-1]], ratios[slower[-1] + 1]
         share = -math.log(r0) / (math.log(r1) - math.log(r0))
         return f"{math.exp(math.log(n0) + share * math.log(n1 / n0)):,.0f}"
+
+    @property
+    def origin(self) -> str:
+        """When, and by which code."""
+        every = [m for cell in self.cells.values() for m in cell.rounds]
+        days = sorted({m.started[:10] for m in every})
+        commits = sorted({(m.commit or "-")[:7] + ("+" if m.dirty else "") for m in every})
+        return f"{' to '.join(dict.fromkeys([days[0], days[-1]]))}, commit {', '.join(commits)}"
 
     @property
     def disturbed(self) -> list[str]:
@@ -206,13 +227,19 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
         )
         groups[conditions][m.model, m.length].append(m)
     return [
-        Bench({key: Cell(_newest(ms)) for key, ms in sorted(cells.items())})
+        Bench({key: Rounds(_newest(ms)) for key, ms in sorted(cells.items())})
         for _, cells in sorted(groups.items(), key=lambda pair: str(pair[0]))
     ]
 
 
+def largest(found: list[Bench]) -> Bench | None:
+    """Where most was measured."""
+    return max(found, key=lambda bench: len(bench.cells), default=None)
+
+
 def _newest(measurements: list[Measurement]) -> list[Measurement]:
-    """The rounds of the cell that was measured last: a model whose settings have changed since is
-    another cell."""
+    """The rounds of the cell that was measured last (a model whose settings have changed since is
+    another cell), without those that were disturbed if there are others."""
     cell = max(measurements, key=lambda m: m.started).cell
-    return sorted((m for m in measurements if m.cell == cell), key=lambda m: m.round)
+    rounds = sorted((m for m in measurements if m.cell == cell), key=lambda m: m.round)
+    return [m for m in rounds if not m.disturbed] or rounds

@@ -53,15 +53,14 @@ def page(lines: list[dict], charts: dict) -> str:
 
 
 def _json(values) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode()
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _order(line: dict) -> tuple:
     """What was measured first; then task by task, the best on top."""
-    groups = [entries.MEASURED, entries.SUBMITTED, "trivial rule"]
-    first = groups.index(line["origin"]) > 2 if line["origin"] in groups else True
+    published = line["origin"] == entries.PUBLISHED
     score = -1.0 if line["accuracy"] is None else line["accuracy"]
-    return first, line["protocol"], line["task"], line["variant"], -score, line["model"]
+    return published, line["protocol"], line["task"], line["variant"], -score, line["model"]
 
 
 def main() -> None:

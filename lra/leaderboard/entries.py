@@ -7,7 +7,7 @@ from statistics import mean
 from lra import check, config, published, rows
 from lra.config import flatten
 from lra.efficiency.records import Measurement
-from lra.efficiency.report import Bench, benches
+from lra.efficiency.report import Bench, benches, largest
 from lra.rows import Row
 from lra.statistics import interval
 from lra.tables import accuracy
@@ -19,10 +19,18 @@ MEASURED, PUBLISHED, SUBMITTED = "measured", "published", "submitted"
 def measured(chosen: list[Row], root: Path) -> list[dict]:
     """A line for each configuration; the seeds that are joined in it stand in its provenance."""
     certified = check.passed(root / "certificate.md")
+    grouped = accuracy.entries(chosen, root)
+    data = {(task, variant): set() for task, variant, *_ in grouped}
+    for task, variant, fingerprint, _ in grouped:
+        data[task, variant].add(fingerprint)
     lines = []
-    for (task, variant, fingerprint, protocol), models in accuracy.entries(chosen, root).items():
+    for (task, variant, fingerprint, protocol), models in grouped.items():
+        if len(data[task, variant]) > 1:  # lines on two data sets do not compare
+            variant = f"{variant} (data {fingerprint})"
         for entry in models:
             first = entry.rows[0]
+            devices = sorted({accuracy.device(row) for row in entry.rows})
+            alike = entry.rows if len(devices) == 1 else []  # no machine has two's mean speed
             scores = [row.test.accuracy for row in entry.rows]
             low, high = interval(scores, first.test.n)
             lines.append(
@@ -37,15 +45,13 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
                     "high": 100 * high,
                     "seeds": len(entry.rows),
                     "parameters": first.parameters,
-                    "speed": _mean(row.speed.train_examples_per_second for row in entry.rows),
-                    "memory": _mean(
-                        row.memory and row.memory.peak_bytes / 1e6 for row in entry.rows
-                    ),
-                    "device": accuracy.device(first),
+                    "speed": _mean(row.speed.train_examples_per_second for row in alike),
+                    "memory": _mean(row.memory and row.memory.peak_bytes / 1e6 for row in alike),
+                    "device": "; ".join(devices),
                     "origin": SUBMITTED if first.origin else MEASURED,
-                    "matched": "no" if accuracy.not_size_matched(first) else "yes",
+                    "matched": _matched(first),
                     "badges": _badges(entry.rows, certified),
-                    "provenance": _provenance(entry.rows, fingerprint, root),
+                    "provenance": provenance(entry.rows, root),
                 }
             )
         lines += [
@@ -75,7 +81,7 @@ def figures() -> list[dict]:
                 model=figure.method,
                 task=figure.task,
                 variant="as published",
-                protocol="as published",
+                protocol=figure.source.split(" (")[0].split(", LRA")[0],
                 accuracy=None if figure.failed else figure.accuracy,
                 origin=PUBLISHED,
                 badges=badges + (["failed: chance"] if figure.failed else []),
@@ -106,6 +112,12 @@ def _mean(values) -> float | None:
     return mean(known) if known else None
 
 
+def _matched(row: Row) -> str | None:
+    if row.extra_size is None:  # rows older than the field
+        return None
+    return "no" if accuracy.not_size_matched(row) else "yes"
+
+
 def _badges(group: list[Row], certified: set[str]) -> list[str]:
     first = group[0]
     badges = []
@@ -127,7 +139,7 @@ def _badges(group: list[Row], certified: set[str]) -> list[str]:
     return badges
 
 
-def _provenance(group: list[Row], fingerprint: str, root: Path) -> dict:
+def provenance(group: list[Row], root: Path) -> dict:
     first = group[0]
     commits = sorted({(row.commit or "-") + (" and changes" if row.dirty else "") for row in group})
     facts = [
@@ -173,7 +185,7 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
     found = benches(measurements)
     if not found:
         return {"trade_off": {}, "lengths": {}, "conditions": ""}
-    bench = max(found, key=lambda bench: len(bench.cells))
+    bench = largest(found)
     longest = bench.lengths[-1]
     points = defaultdict(list)
     for line in lines:

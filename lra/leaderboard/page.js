@@ -70,6 +70,12 @@
   const text = (line, column) => line.cells[column].textContent;
   const FEW = Number(root.dataset.few); // lines that are laid out; the rest at the press of a button
   let all = false;
+  function openable(line) {
+    if (line.cells[1].firstElementChild) return;
+    const button = element("button", text(line, 1));
+    button.type = "button";
+    line.cells[1].replaceChildren(button);
+  }
   function filter() {
     const word = find("search").value.trim().toLowerCase();
     const wanted = selects.filter((s) => s.value).map((s) => [s.dataset.key, s.value]);
@@ -80,6 +86,7 @@
         wanted.every(([key, v]) => (key === "matched" ? line.dataset.matched : text(line, columns[key])) === v);
       shown += fits;
       line.hidden = !fits || (!all && shown > FEW);
+      if (!line.hidden) openable(line);
     }
     root.classList.remove("few"); // from here on `hidden` says it
     find("more").hidden = all || shown <= FEW;

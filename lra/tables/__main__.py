@@ -5,8 +5,8 @@ python -m lra.tables [results.root=results] [modified=true] [verified_only=true]
 Prints them, and writes <results.path>/tables/: accuracy (each task by itself), papers (the papers'
 accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md, .csv
 and .tex; tables.tex joins the latter. Also the short table at the top of the README.
-modified=true lets modified rows in; verified_only=true leaves out published figures that were not
-checked against the paper.
+modified=true lets modified rows in, verified_only=true leaves out published figures that were not
+checked against the paper; what they give goes to tables-modified/, tables-verified_only/.
 """
 
 import sys
@@ -56,7 +56,8 @@ def main() -> None:
     if path.resolve() == ROOT / "results" and not any(switches.values()):
         chosen = [row for row in accuracy.newest(rows.read_all(path)) if not row.modified]
         short.put(short.table(chosen, records.read_all(path)), ROOT / "README.md")
-    folder = make_folder(path / "tables")
+    # what was switched on goes elsewhere: the tables are those of the conforming rows
+    folder = make_folder(path / "-".join(["tables", *(key for key in SWITCHES if switches[key])]))
     for document in made:
         document.show()
         print("written:", *document.write(folder))

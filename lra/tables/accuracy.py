@@ -42,21 +42,23 @@ TEST_SET_ONLY = "test set only"
 
 
 def newest(all_rows: list[Row]) -> list[Row]:
-    """The newest done and tested attempt of each cell: a rerun is never counted as another seed."""
-    latest: dict[str, Row] = {}
+    """The newest done and tested attempt of each cell: a rerun is never counted as another seed.
+    What somebody else submitted takes no row of ours away."""
+    latest: dict[tuple, Row] = {}
     for row in all_rows:
+        key = row.cell, row.origin
         if (
             row.test
             and row.status == "done"
-            and row.attempt > getattr(latest.get(row.cell), "attempt", 0)
+            and row.attempt > getattr(latest.get(key), "attempt", 0)
         ):
-            latest[row.cell] = row
+            latest[key] = row
     return list(latest.values())
 
 
-def _settings(row: Row) -> str:
-    """What the seeds of one line have in common: everything but the seed."""
-    return json.dumps(row.config | {"seed": None}, sort_keys=True)
+def settings(row: Row) -> str:
+    """What the seeds of one line have in common: everything but the seed, and who measured them."""
+    return json.dumps([row.config | {"seed": None}, row.origin], sort_keys=True)
 
 
 def _names(groups: list[list[Row]]) -> list[str]:
@@ -66,7 +68,8 @@ def _names(groups: list[list[Row]]) -> list[str]:
     for group in groups:
         row = group[0]
         changes = ", ".join(f"{key}={ours}" for key, (_, ours) in row.modified.items())
-        names.append(row.model + (f" (modified: {changes})" if changes else ""))
+        submitted = f" (submitted by {row.origin})" if row.origin else ""
+        names.append(row.model + submitted + (f" (modified: {changes})" if changes else ""))
     flat = [flatten(group[0].config) for group in groups]
     for name in {name for name in names if names.count(name) > 1}:
         same = [i for i, other in enumerate(names) if other == name]
@@ -95,6 +98,7 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
     low, high = interval(tests, first.test.n)
     spread = f"{100 * stdev(tests):.2f}" if len(tests) > 1 else TEST_SET_ONLY
     devices = sorted({device(row) for row in group})
+    alike = group if len(devices) == 1 else []  # no machine has the mean speed of two
     return dict(
         zip(
             COLUMNS,
@@ -109,10 +113,10 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
                 f"{first.config['model']['seq_len']:,}",
                 cost(first),
                 _size(first),
-                _mean([row.speed.train_examples_per_second for row in group], "{:.0f}"),
-                _mean([row.speed.eval_examples_per_second for row in group], "{:.0f}"),
-                _mean([row.memory and row.memory.peak_bytes for row in group], "{:.0f}", 1e-6),
-                _mean([row.train_seconds for row in group], "{:.1f}", 1 / 60),
+                _mean([row.speed.train_examples_per_second for row in alike], "{:.0f}"),
+                _mean([row.speed.eval_examples_per_second for row in alike], "{:.0f}"),
+                _mean([row.memory and row.memory.peak_bytes for row in alike], "{:.0f}", 1e-6),
+                _mean([row.train_seconds for row in alike], "{:.1f}", 1 / 60),
                 "; ".join(devices),
                 _preset(first),
             ],
@@ -179,7 +183,7 @@ def entries(chosen: list[Row], root: Path) -> dict[tuple[str, str, str, str], li
     groups: dict[tuple, dict[tuple, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = (row.task, row.variant, row.fingerprint[:8], row.protocol)
-        groups[key][_settings(row)].append(row)
+        groups[key][settings(row)].append(row)
     found = {}
     for key, models in sorted(groups.items()):
         lists = [sorted(group, key=lambda row: row.seed) for group in models.values()]

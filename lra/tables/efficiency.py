@@ -5,7 +5,7 @@ import pandas as pd
 
 from lra import published
 from lra.efficiency.records import Measurement
-from lra.efficiency.report import BASELINE, EXPLICIT, Bench, Cell, benches
+from lra.efficiency.report import BASELINE, EXPLICIT, Bench, Rounds, benches
 from lra.tables.table import Document, Table
 
 NAMES = {BASELINE: "transformer (fused)", EXPLICIT: "transformer (N x N in memory)"}
@@ -23,7 +23,9 @@ def document(measurements: list[Measurement], verified_only: bool = False) -> Do
     tables, notes = [], []
     for bench in benches(measurements):
         notes.append(
-            f"{bench.conditions}: rounds: {bench.rounds}, torch {bench.first.environment['torch']}"
+            f"{bench.conditions}: rounds: {bench.rounds}, measured {bench.origin}, "
+            f"torch {bench.first.environment['torch']}; matrix products at "
+            f"{bench.matmul_rate / 1e9:.0f} GFLOP/s"
         )
         tables += lab(bench)
         for name, title in PAPERS.items():
@@ -40,11 +42,12 @@ def document(measurements: list[Measurement], verified_only: bool = False) -> Do
         "a time is the median of the rounds' medians (in the .csv with the quartiles of all "
         "steps); a ratio is taken within each round",
         "memory: peak above the level before the model, of the allocator on CUDA, of anonymous "
-        "resident memory on CPU",
+        "resident memory on CPU, in a process where the C library keeps no freed buffers",
+        "a growth is fitted to the lengths that were measured: fewer where time or memory ran out",
         f"{NAMES[BASELINE]}: torch's scaled_dot_product_attention, the baseline users have; "
         f"{NAMES[EXPLICIT]}: the baseline the papers had",
         "FLOPs: matrix products, attention kernels and Fourier transforms; MFU: their share of the "
-        "rate at which the same process multiplied matrices",
+        "rate of matrix products, at the best of all processes",
         "italics: from memory, not checked against the paper (verified_only=true leaves them out)",
     ]
     return Document("efficiency", tables, list(dict.fromkeys(notes)))
@@ -97,12 +100,15 @@ def _by_length(bench: Bench, phase: str, title: str, text) -> Table:
     return Table(title, pd.DataFrame(lines))
 
 
-def _speed(bench: Bench, cell: Cell, phase: str) -> str:
+def _speed(bench: Bench, cell: Rounds, phase: str) -> str:
     seconds = cell.seconds(phase)
-    return cell.status if seconds is None else f"{1 / seconds:.2f}"
+    if seconds is None:
+        return cell.status
+    lost = "" if cell.status == "done" else f" ({cell.status} in another round)"
+    return f"{1 / seconds:.2f}{lost}"
 
 
-def _ratios(bench: Bench, cell: Cell, phase: str) -> str:
+def _ratios(bench: Bench, cell: Rounds, phase: str) -> str:
     """2.1 (5.0): over the fused transformer, and over the explicit one."""
     key = cell.first.model, cell.first.length, phase
     if cell.seconds(phase) is None:
@@ -112,7 +118,7 @@ def _ratios(bench: Bench, cell: Cell, phase: str) -> str:
     return f"{fast} ({explicit})"
 
 
-def _memory(bench: Bench, cell: Cell, phase: str) -> str:
+def _memory(bench: Bench, cell: Rounds, phase: str) -> str:
     value = cell.bytes(phase)
     return cell.status if value is None else f"{value / 1e6:,.0f}"
 
@@ -126,7 +132,7 @@ def _details(bench: Bench) -> Table:
         if cell is None or cell.seconds("training") is None:
             continue
         seconds = cell.seconds("training")
-        low, high = cell.quartiles("training")
+        low, high = cell.quartiles("training") or (seconds, seconds)
         lines.append(
             {
                 "model": name_of(model),
@@ -136,14 +142,18 @@ def _details(bench: Bench) -> Table:
                 "data ms": f"{1000 * cell.part('training', 'data_seconds'):.1f}",
                 "optimiser ms": f"{1000 * cell.part('training', 'optimiser_seconds'):.1f}",
                 "first step, more ms": f"{1000 * cell.compile_seconds('training'):,.0f}",
-                "GFLOP a step": f"{cell.flops('training') / 1e9:.1f}",
-                "MFU": f"{100 * cell.utilisation('training'):.0f} %",
-                "parameters": f"{cell.first.parameters:,}",
+                "GFLOP a step": _or_dash(cell.flops("training"), "{:.1f}", 1e-9),
+                "MFU": _or_dash(bench.utilisation(model, longest, "training"), "{:.0f} %", 100),
+                "parameters": _or_dash(cell.first.parameters, "{:,}"),
                 "attention kernel": cell.attention,
             }
         )
     title = f"Training at {longest:,}: where the time goes ({bench.conditions})"
     return Table(title, pd.DataFrame(lines), long=pd.DataFrame())
+
+
+def _or_dash(value: float | None, form: str, scale: float = 1) -> str:
+    return "-" if value is None else form.format(scale * value)
 
 
 def _long(bench: Bench, model: str, length: int, phase: str) -> dict | None:
@@ -173,7 +183,7 @@ def _long(bench: Bench, model: str, length: int, phase: str) -> dict | None:
         "optimiser_seconds": cell.part(phase, "optimiser_seconds"),
         "compile_seconds": cell.compile_seconds(phase),
         "flops": cell.flops(phase),
-        "mfu": cell.utilisation(phase),
+        "mfu": bench.utilisation(*key),
         "attention": cell.attention,
     }
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from lra.efficiency.records import Measurement
-from lra.efficiency.report import BASELINE, benches
+from lra.efficiency.report import BASELINE, benches, largest
+from lra.files import replacing
 from lra.rows import Row
 from lra.tables.papers import TASKS, Ours
 from lra.tables.table import Document, Table
@@ -38,13 +39,14 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
     ours = Ours(chosen, most_complete(chosen))
     tasks, models = complete(ours)
     found = benches(measurements)
-    bench = max(found, key=lambda bench: len(bench.cells)) if found else None
+    bench = largest(found)
     lines = []
     for model in models:
         scores = [ours.percent(model, task) for task in tasks]
-        line = {"model": model} | {
-            f"{TASKS[task]} %": f"{score:.1f}" for task, score in zip(tasks, scores, strict=True)
-        }
+        line = {"model": model}
+        for task, score in zip(tasks, scores, strict=True):
+            low, high = ours.interval(model, task)
+            line[f"{TASKS[task]} %"] = f"{score:.1f} ({low:.1f}-{high:.1f})"
         mean = sum(scores) / len(scores)
         line["mean %"] = f"{mean:.1f}"
         if bench:
@@ -56,7 +58,17 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
         lines.append((-mean, model, line))
     if not lines:
         return ""
-    frame = pd.DataFrame([line for *_, line in sorted(lines, key=lambda entry: entry[:2])])
+    for rule in sorted({rule for task in tasks for rule in ours.baselines(task)}):
+        known = {task: ours.baselines(task)[rule] for task in tasks if rule in ours.baselines(task)}
+        line = {"model": f"[{rule}]"} | dict.fromkeys(lines[0][2].keys() - {"model"}, "-")
+        line |= {f"{TASKS[task]} %": f"{accuracy:.1f}" for task, accuracy in known.items()}
+        whole = len(known) == len(tasks)
+        mean = sum(known.values()) / len(known) if whole else -1.0
+        line["mean %"] = f"{mean:.1f}" if whole else "-"
+        lines.append((-mean, rule, line))
+    columns = list(lines[0][2])
+    ordered = [line for *_, line in sorted(lines, key=lambda entry: entry[:2])]
+    frame = pd.DataFrame(ordered, columns=columns)
     text = Document("short", [Table("", frame)]).markdown()
     return text[text.index("| model") :].rstrip("\n") + "\n"
 
@@ -68,5 +80,6 @@ def put(text: str, readme: Path) -> bool:
         return False
     before, rest = content.split(START, 1)
     after = rest.split(END, 1)[1]
-    readme.write_text(f"{before}{START}\n{text}\n{END}{after}")
+    with replacing(readme) as temporary:
+        temporary.write_text(f"{before}{START}\n{text}\n{END}{after}")
     return True

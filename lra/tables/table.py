@@ -1,5 +1,6 @@
 """A table of texts, and its ways onto paper: Markdown, LaTeX, CSV and the terminal."""
 
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,15 +47,17 @@ class Document:
         text = "<!-- written by python -m lra.tables; do not edit -->\n"
         for table in self.tables:
             columns = list(table.frame.columns)
-            text += f"\n## {table.title}\n\n"
-            text += "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns) + "\n"
+            text += f"\n## {_markdown(table.title)}\n\n"
+            text += (
+                "| " + " | ".join(map(_markdown, columns)) + " |\n|" + "---|" * len(columns) + "\n"
+            )
             for i, line in enumerate(table.frame.itertuples(index=False)):
                 cells = [
-                    STYLES[table.style(i, column)][0].format(cell.replace("|", r"\|"))
+                    STYLES[table.style(i, column)][0].format(_markdown(cell))
                     for column, cell in zip(columns, line, strict=True)
                 ]
                 text += "| " + " | ".join(cells) + " |\n"
-        return text + "".join(f"\n- {note}" for note in self.notes) + "\n"
+        return text + "".join(f"\n- {_markdown(note)}" for note in self.notes) + "\n"
 
     def csv(self) -> str:
         frames = [
@@ -78,8 +81,10 @@ class Document:
             text += "\n\\begin{table}[p]\n\\centering\n"
             text += f"\\caption{{{_latex(table.title)}}}\n"
             text += "\\begin{adjustbox}{max width=\\linewidth, max totalheight=0.9\\textheight}\n"
+            # the \\\\ at the end of a line would take a bracket after it for its argument
+            tabular = re.sub(r"(?m)^\[", "{[}", tabular)
             text += tabular + "\\end{adjustbox}\n\\end{table}\n"
-        notes = "".join(f"\\item {_latex(note)}\n" for note in self.notes)
+        notes = "".join(f"\\item {{}}{_latex(note)}\n" for note in self.notes)
         return text + (f"\n\\begin{{itemize}}\n{notes}\\end{{itemize}}\n" if notes else "")
 
     def write(self, folder: Path) -> list[Path]:
@@ -110,6 +115,12 @@ class Document:
             console.print(view)
         for note in self.notes:
             console.print(f"- {note}", markup=False)
+
+
+def _markdown(text: str) -> str:
+    """As text: no markup, no HTML, no end of the line."""
+    text = re.sub(r"([\\|*`\[\]])", r"\\\1", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _latex(text: str) -> str:

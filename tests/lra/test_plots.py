@@ -42,7 +42,7 @@ def test_the_trade_off_has_a_bubble_for_each_model_at_its_speed_and_accuracy(ben
     centres = {tuple(map(float, c.get_offsets()[0])) for c in axes.collections}
     # seconds a step at 4,096, the median of two rounds: 32, 16 and 1
     assert centres == {(1.0, 30.0), (2.0, 40.0), (32.0, 35.0)}
-    assert texts(figure) == {"transformer (fused)", "performer", "fnet"}
+    assert texts(figure) == {"transformer (fused)", "performer", "fnet", "majority label"}
     assert "ListOps, Image" in axes.get_ylabel() and "4,096" in axes.get_xlabel()
 
 

@@ -99,6 +99,36 @@ def test_a_row_that_is_not_what_it_says_is_refused(elsewhere, change, reason):
         submit.check(path, board)
 
 
+@pytest.mark.parametrize(
+    "modified",
+    [
+        {"model.net.x._target_": [None, "os.getpid"]},
+        {"model.net.x": [None, {"_target_": "os.getpid"}]},
+        {"seed": [0, "${oc.env:HOME}"]},
+    ],
+)
+def test_a_row_cannot_say_what_to_call(elsewhere, modified):
+    path, board = elsewhere
+    changed(path, modified=json.loads(path.read_text())["modified"] | modified)
+    with pytest.raises(UserError, match="cannot say what to call"):
+        submit.check(path, board)
+
+
+@pytest.mark.parametrize("change", [{"environment": {}}, {"baselines": {"x": {}}}])
+def test_a_row_that_no_table_can_print_is_refused(elsewhere, change):
+    path, board = elsewhere
+    changed(path, **change)
+    with pytest.raises(UserError, match="is refused"):
+        submit.check(path, board)
+
+
+def test_a_curve_that_is_none_is_refused(elsewhere):
+    path, board = elsewhere
+    path.with_suffix(".csv").write_text(f"{rows.CURVE_HEADER}\n1,nan,0.5\n")
+    with pytest.raises(UserError, match="no table can print it"):
+        submit.check(path, board)
+
+
 def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
     path, board = elsewhere
     done = command(path, board, str(tmp_path / "none.json"), "origin=A. Person")

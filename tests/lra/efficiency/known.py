@@ -34,6 +34,16 @@ class Hold(torch.autograd.Function):
         return gradient * ctx.saved_tensors[0][0], None
 
 
+class Churning(Known):
+    """Allocates and frees 400 buffers of 1 to 2 MB, 40 at a time."""
+
+    def forward(self, ids, lengths):
+        for start in range(10):
+            held = [torch.ones(250_000 + 6_250 * ((start + i) % 40)) for i in range(40)]
+            del held
+        return super().forward(ids, lengths)
+
+
 class Hungry(Known):
     """Takes more and more."""
 

@@ -71,6 +71,20 @@ def test_a_rerun_is_not_another_seed():
     assert accuracy.newest([first, second, failed]) == [second]
 
 
+def test_what_was_submitted_takes_no_row_of_ours_away_and_joins_no_line():
+    ours, theirs = row(attempt=1), row(attempt=2, origin="A. Person")
+    chosen = accuracy.newest([ours, theirs])
+    assert chosen == [ours, theirs]
+    names = only_table(chosen).model.tolist()
+    assert {"fourier", "fourier (submitted by A. Person)"} <= set(names)
+
+
+def test_no_machine_has_the_mean_speed_of_two():
+    there = row().environment | {"device": "another machine"}
+    line = only_table([row(), row(seed=1, cell="c1", environment=there)]).iloc[0]
+    assert line["train examples/s"] == line["peak memory MB"] == "-"
+
+
 def test_protocols_variants_and_data_never_share_a_table():
     chosen = [row(), row(protocol="lite"), row(variant="short"), row(fingerprint="e" * 64)]
     assert len(accuracy.tables(chosen, NOWHERE)) == 4

@@ -2,18 +2,23 @@ from statistics import median
 
 import pytest
 
-from lra.efficiency.records import Measurement, Timing
+from lra.efficiency.records import Cost, Measurement, Timing
 from lra.efficiency.report import benches
 from lra.rows import Memory
 from lra.tables import efficiency
 
 
-def timing(seconds, megabytes):
+def timing(seconds):
     return Timing(
         first_seconds=3 * seconds,
         step_seconds=[seconds * f for f in (0.9, 1.0, 1.0, 1.1, 5.0)],
         data_seconds=[0.001] * 5,
         optimiser_seconds=[0.002] * 5,
+    )
+
+
+def cost(megabytes):
+    return Cost(
         memory=Memory(peak_bytes=int(megabytes * 1e6), kind="RssAnon"),
         flops=2 * 10**9,
         attention=["aten._scaled_dot_product_flash_attention_for_cpu"],
@@ -38,8 +43,10 @@ def measured(model, length, seconds, megabytes=100, round_=0, **changes):
         "batch_size": 32,
         "compile": False,
         "status": "done",
-        "inference": timing(seconds / 4, megabytes / 2),
-        "training": timing(seconds, megabytes),
+        "inference": timing(seconds / 4),
+        "training": timing(seconds),
+        "inference_cost": cost(megabytes / 2),
+        "training_cost": cost(megabytes),
         "parameters": 1000,
         "matmul_flops_per_second": 10**11,
         "others": 0.0,
@@ -84,7 +91,7 @@ def test_one_slow_step_does_not_move_the_median():
     cell = bench.cells["transformer", 1024]
     assert cell.seconds("training") == median([1.8, 2, 2, 2.2, 10])
     assert cell.compile_seconds("training") == pytest.approx(4.0)
-    assert cell.utilisation("training") == pytest.approx(0.01)
+    assert bench.utilisation("transformer", 1024, "training") == pytest.approx(0.01)
 
 
 def test_growth_is_fitted():
@@ -120,7 +127,7 @@ def test_out_of_memory_and_time_are_said_where_a_number_would_stand():
     text = efficiency.document(found).markdown()
     assert "| transformer (N x N in memory) | N | oom | - |" in text
     assert "| performer | N | timeout | - |" in text
-    assert "| performer | N | 4.00 | - |" in text  # inference
+    assert "| performer | N | 4.00 (timeout in another round) | - |" in text  # inference
 
 
 def test_the_papers_ratios_stand_beside_ours_to_both_transformers():
@@ -145,6 +152,24 @@ def test_what_is_from_memory_is_in_italics_or_left_out():
 def test_conditions_never_share_a_table():
     found = arena() + [measured("transformer", 1024, 1, batch_size=8, cell="other")]
     assert len(benches(found)) == 2
+
+
+def test_a_disturbed_round_is_left_out_where_there_is_a_quiet_one():
+    found = [measured("fnet", 1024, 9.0, others=1.5), measured("fnet", 1024, 1.0, round_=1)]
+    (bench,) = benches(found)
+    assert bench.cells["fnet", 1024].seconds("training") == 1.0 and not bench.disturbed
+
+
+def test_the_rate_of_products_is_the_best_of_all_processes():
+    found = [measured("fnet", 1024, 1.0), measured("luna", 1024, 1.0, matmul_flops_per_second=1e10)]
+    (bench,) = benches(found)
+    assert bench.matmul_rate == 1e11
+
+
+def test_a_single_step_has_no_quartiles():
+    found = measured("fnet", 1024, 1.0)
+    found.training.step_seconds = [1.0]
+    assert "1,000-1,000" in efficiency.document([found]).markdown()
 
 
 def test_a_disturbed_measurement_is_named():

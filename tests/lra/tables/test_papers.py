@@ -44,18 +44,32 @@ def test_ours_stands_beside_the_published_figure():
     ours = found["Transformer", "ours (matched)"]
     assert ours["ListOps"] == f"40.00 [{low:.2f}, {high:.2f}], n=3"
     assert ours["Text"] == "-"
-    assert found["Transformer", "difference"]["ListOps"] == "+3.63"
+    assert found["Transformer", "difference, of protocol too"]["ListOps"] == "+3.63"
     assert ("Performer", "ours (matched)") not in found
     number = table.long.set_index(["model", "task"]).loc[("transformer", "listops")]
     assert (number.seeds, number.published, number.ours) == (3, 36.37, pytest.approx(40))
     assert number.locator and number.source
 
 
-@pytest.mark.parametrize(("correct", "style"), [(364, ""), (500, "outside")])
+@pytest.mark.parametrize(("correct", "style"), [(384, ""), (500, "outside")])
 def test_a_difference_outside_the_interval_is_marked(correct, style):
-    _, table, _ = lines([scored("transformer", "listops", correct)])
+    _, table, _ = lines([scored("transformer", "listops", correct)], "skyformer")
     line = table.frame[table.frame[""] == "difference"].index[0]
     assert table.style(line, "ListOps") == style
+
+
+def test_where_the_protocol_is_another_the_difference_says_so_and_is_not_marked():
+    found, table, _ = lines([scored("transformer", "listops", 900)])
+    assert "difference, of protocol too" in {which for _, which in found}
+    assert not (table.styles == "outside").any(axis=None)
+
+
+def test_one_column_is_of_one_data_set_and_without_submissions():
+    old = scored("transformer", "listops", 300, finished="2026-01-01T00:00:00+00:00")
+    new = scored("fnet", "listops", 400, fingerprint="e" * 64, finished="2026-02-01T00:00:00+00:00")
+    theirs = scored("luna", "listops", 900, fingerprint="e" * 64, origin="A. Person")
+    ours = papers.Ours([old, new, theirs], "matched")
+    assert set(ours.rows) == {("fnet", "listops")}
 
 
 def test_a_mean_names_its_tasks_and_takes_no_missing_cell():
@@ -64,7 +78,10 @@ def test_a_mean_names_its_tasks_and_takes_no_missing_cell():
     assert found["Transformer", "ours (matched)"]["mean"] == "45.00 (of L, I)"
     assert found["Transformer", "published"]["mean"] == "54.39"  # of all five, as in the paper
     difference = (40 - 36.37 + 50 - 42.44) / 2
-    assert found["Transformer", "difference"]["mean"] == f"{difference:+.2f} (of L, I)"
+    assert (
+        found["Transformer", "difference, of protocol too"]["mean"]
+        == f"{difference:+.2f} (of L, I)"
+    )
 
 
 def test_protocols_variants_and_modified_rows_do_not_meet():

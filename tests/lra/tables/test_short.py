@@ -11,10 +11,12 @@ def test_models_that_have_all_tasks_stand_in_it_best_first(tmp_path):
     chosen += [scored("luna", "image", 900), scored("transformer", "text", 600)]
     text = short.table(chosen, [])
     assert text.splitlines()[0] == "| model | ListOps % | Image % | mean % |"
+    assert text.splitlines()[2].startswith("| performer | 32.0 (29.2-35.0) | 32.0")
     assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == [
         "| performer",
         "| transformer",
         "| fnet",
+        r"| \[majority label\]",
     ]
 
 

@@ -2,7 +2,7 @@ import pandas as pd
 
 from lra.tables.table import Document, Table
 
-NASTY = "50 % of a_b & c | {d} #1 $x$ ~ \\ ^"
+NASTY = "50 % of a_b & c | {d} #1 $x$ ~ \\ ^ <b>*`[x](y)"
 
 
 def document() -> Document:
@@ -13,7 +13,8 @@ def document() -> Document:
 
 def test_markdown_escapes_and_styles():
     text = document().markdown()
-    assert r"| 50 % of a_b & c \| {d} #1 $x$ ~ \ ^ | *1* |" in text
+    assert r"| 50 % of a_b &amp; c \| {d} #1 $x$ ~ \\ ^ &lt;b>\*\`\[x\](y) | *1* |" in text
+    assert "<b>" not in text
     assert "| b | **2** |" in text
 
 
@@ -23,6 +24,17 @@ def test_latex_escapes_and_styles():
     assert r"\itshape 1" in text and r"\bfseries 2" in text
     assert r"\toprule" in text and r"\bottomrule" in text
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
+
+
+def test_a_line_that_starts_with_a_bracket_is_no_argument_of_the_one_before():
+    frame = pd.DataFrame({"model": ["a", "[rule]"], "x": ["1", "2"]})
+    text = Document("name", [Table("t", frame)]).latex()
+    assert "\n{[}rule] & 2" in text
+
+
+def test_a_text_of_two_lines_stays_in_its_line():
+    frame = pd.DataFrame({"model": ["a\nb"]})
+    assert "| a b |" in Document("name", [Table("t", frame)]).markdown()
 
 
 def test_csv_holds_the_numbers_where_there_are_some():

@@ -1,11 +1,18 @@
-"""One round of one cell, in the process that measures nothing else: python -m lra.efficiency.cell
+"""One child process of the lab, which measures one thing: python -m lra.efficiency.child
 
-Reads {"config": ..., "compile": ..., "steps": ...} from stdin. Prints one JSON object a line, each
-as soon as it is known, so that what was measured before a time-out is not lost.
+Reads {"what": "cost" or "time", "config": ..., "compile": ..., "steps": ..., "parent": ...} from
+stdin. Prints one JSON object a line, each as soon as it is known, so that what was measured before
+a time-out is not lost.
+
+cost is peak memory and operations; time is time. They are apart because they want opposite things
+of the C library: buffers that are kept for the next step make steps faster (up to 2.4 times, fnet
+at 1,024) but stay resident, in pieces, and would be counted as the model's.
 """
 
 import json
+import os
 import sys
+import threading
 import time
 from contextlib import nullcontext, suppress
 from itertools import count as endless
@@ -21,7 +28,7 @@ from data_prep.pack import Split
 from lra import environment, flops, setup
 from lra.attempt import is_out_of_memory
 from lra.data import Packed, TrainBatches
-from lra.efficiency.records import Timing
+from lra.efficiency.records import Cost, Timing
 from lra.measure import PeakMemory, synchronise
 from lra.module import Classification, seed_everything
 
@@ -40,8 +47,8 @@ def full_length(cfg, examples: int) -> Packed:
     return Packed(Split(ids, np.arange(examples * documents + 1) * N, labels), documents, N)
 
 
-class Bench:
-    """The module, its optimiser and its batches on one device."""
+class Subject:
+    """The model with its optimiser and its batches, on one device."""
 
     def __init__(self, cfg, compile: bool):
         on_gpu = cfg.trainer.accelerator == "gpu" and torch.cuda.is_available()
@@ -53,9 +60,8 @@ class Bench:
         self.memory = PeakMemory("gpu" if on_gpu else "cpu")
         seed_everything(cfg.seed)
         self.net = instantiate(cfg.model.net).to(self.device)
-        module = Classification(self.net, cfg.optim, max_steps=10**9, seed=cfg.seed)
-        self.module = module
-        self.optimiser = module.configure_optimizers()["optimizer"]
+        self.module = Classification(self.net, cfg.optim, max_steps=10**9, seed=cfg.seed)
+        self.optimiser = self.module.configure_optimizers()["optimizer"]
         self.forward = torch.compile(self.net) if compile else self.net
 
     def batch(self, i: int, size: int | None = None):
@@ -67,14 +73,23 @@ class Bench:
         with torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext():
             return F.cross_entropy(net(ids, lengths).float(), labels)
 
+    def compute(self, batch, train: bool) -> None:
+        with nullcontext() if train else torch.inference_mode():
+            loss = self.loss(self.forward, batch)
+        if train:
+            loss.backward()
+
     def optimise(self) -> None:
         self.module.on_before_optimizer_step(self.optimiser)
         self.optimiser.step()
         self.optimiser.zero_grad()
 
-    def time(self, train: bool, steps: int) -> Timing:
+    def mode(self, train: bool) -> None:
         self.net.train(train)
         self.forward.train(train)
+
+    def time(self, train: bool, steps: int) -> Timing:
+        self.mode(train)
         first, step_seconds, data_seconds, optimiser_seconds = 0.0, [], [], []
         warm, clock = False, time.perf_counter
         for i in endless():
@@ -82,10 +97,7 @@ class Bench:
             batch = self.batch(i)
             synchronise(self.device)
             fetched = clock()
-            with nullcontext() if train else torch.inference_mode():
-                loss = self.loss(self.forward, batch)
-            if train:
-                loss.backward()
+            self.compute(batch, train)
             synchronise(self.device)
             computed = clock()
             if train:
@@ -102,17 +114,24 @@ class Bench:
             enough = sum(step_seconds) >= SECONDS or len(step_seconds) >= MOST_STEPS
             if len(step_seconds) >= steps and enough:
                 break
-        memory = self.memory.memory()
-        counted = self.count(train)
         return Timing(
             first_seconds=first,
             step_seconds=step_seconds,
             data_seconds=data_seconds,
             optimiser_seconds=optimiser_seconds,
-            memory=memory,
-            flops=counted.flops,
-            attention=counted.attention,
         )
+
+    def cost(self, train: bool) -> Cost:
+        """Inference before training: the peak is of all that came before, too."""
+        self.mode(train)
+        for i in range(2 if train else 1):  # the second one has the optimiser's state
+            self.compute(self.batch(i), train)
+            if train:
+                self.optimise()
+        synchronise(self.device)
+        memory = self.memory.memory()
+        counted = self.count(train)
+        return Cost(memory=memory, flops=counted.flops, attention=counted.attention)
 
     def count(self, train: bool) -> flops.Count:
         """Of a whole batch, from batches of one and of two: the rest is linear in the batch."""
@@ -129,26 +148,44 @@ class Bench:
         return flops.Count(one.flops + (self.batch_size - 1) * more, one.attention)
 
 
+def end_with(parent: int) -> None:
+    """Ends this process where the lab that started it was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def say(**what) -> None:
+    print(json.dumps(what), flush=True)
+
+
 def main() -> None:
     with suppress(OSError):  # if the kernel has to choose, it takes this process
         Path("/proc/self/oom_score_adj").write_text("1000")
     spec = json.load(sys.stdin)
+    end_with(spec["parent"])
     cfg = OmegaConf.create(spec["config"])
     setup.quiet()
-    setup.keep_freed_memory()
     setup.threads(cfg.trainer.threads, None)
-
-    def say(**what) -> None:
-        print(json.dumps(what), flush=True)
-
     say(environment=environment.describe(cfg.trainer))
     try:
-        bench = Bench(cfg, spec["compile"])
-        say(parameters=sum(p.numel() for p in bench.net.parameters()))
-        dtype = torch.bfloat16 if bench.half else torch.float32
-        say(matmul_flops_per_second=flops.matmul_rate(bench.device, dtype))
-        say(inference=bench.time(train=False, steps=spec["steps"]).model_dump())
-        say(training=bench.time(train=True, steps=spec["steps"]).model_dump())
+        if spec["what"] == "cost":
+            setup.return_freed_memory()
+            subject = Subject(cfg, spec["compile"])
+            say(parameters=sum(p.numel() for p in subject.net.parameters()))
+            say(inference_cost=subject.cost(train=False).model_dump())
+            say(training_cost=subject.cost(train=True).model_dump())
+        else:
+            setup.keep_freed_memory()
+            subject = Subject(cfg, spec["compile"])
+            dtype = torch.bfloat16 if subject.half else torch.float32
+            say(matmul_flops_per_second=flops.matmul_rate(subject.device, dtype))
+            say(inference=subject.time(train=False, steps=spec["steps"]).model_dump())
+            say(training=subject.time(train=True, steps=spec["steps"]).model_dump())
     except Exception as error:
         if not is_out_of_memory(error):
             raise
