@@ -68,7 +68,7 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     points = []
     for model in models:
         cell = bench.cells.get((model, longest))
-        if cell is not None and cell.seconds("training") is not None:
+        if cell is not None and cell.seconds("training") and cell.bytes("training"):
             accuracy = sum(ours.percent(model, task) for task in tasks) / len(tasks)
             speed = cell.first.batch_size / cell.seconds("training")
             points.append((model, speed, accuracy, cell.bytes("training") / 1e6))

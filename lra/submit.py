@@ -94,7 +94,7 @@ def _configuration(path: Path, row: Row) -> None:
     if code := [
         key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
     ]:
-        raise _refused(path, f"it modifies {code[0]}, and what is instantiated cannot be submitted")
+        raise _refused(path, f"it modifies {code[0]}, and a submission cannot say what to call")
     try:
         cfg = config.compose(row.overrides)
         config.check(cfg)

@@ -191,7 +191,7 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
     for line in lines:
         cell = bench.cells.get((line["model"], longest))
         seconds = cell and cell.seconds("training")
-        if line["origin"] == MEASURED and seconds:
+        if line["origin"] == MEASURED and seconds and cell.bytes("training"):
             points[f"{line['protocol']} · {line['task']}/{line['variant']}"].append(
                 {
                     "model": line["model"],
