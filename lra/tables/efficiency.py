@@ -120,7 +120,9 @@ def _ratios(bench: Bench, cell: Rounds, phase: str) -> str:
 
 def _memory(bench: Bench, cell: Rounds, phase: str) -> str:
     value = cell.bytes(phase)
-    return cell.status if value is None else f"{value / 1e6:,.0f}"
+    if value is None:
+        return "-" if cell.status == "done" else cell.status
+    return f"{value / 1e6:,.0f}"
 
 
 def _details(bench: Bench) -> Table:

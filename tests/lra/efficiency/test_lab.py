@@ -51,6 +51,7 @@ def test_too_much_memory_is_a_result():
     assert found.parameters == 2  # what was known by then
 
 
+@pytest.mark.slow
 def test_too_much_time_is_a_result_and_keeps_what_was_measured():
     found = lab.measure(known(100, 1, "SlowToTrain"), 0, 5, Limits(30, 10**9))
     assert (found.status, found.reason, found.training) == ("timeout", "more than 30 s", None)
@@ -127,6 +128,7 @@ def test_a_higher_limit_tries_again_what_met_it(tmp_path):
     assert list(Lab(cells, 1, tmp_path, larger).left()) == [(0, cells[1])]
 
 
+@pytest.mark.slow
 def test_small_buffers_that_are_freed_are_no_memory_use():
     """400 of them, 40 at a time, in sizes that leave holes between them in a heap."""
     found = lab.measure(known(0, 1, "Churning"), 0, 5, LIMITS)
@@ -195,6 +197,7 @@ def test_mistakes_end_in_one_sentence(typed, said):
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "lra.efficiency", "models=fnet", "lengths=64", "batch=2"]
     command += ["rounds=1", f"results.root={tmp_path}", "trainer.threads=1"]
