@@ -12,10 +12,3 @@ def settings(**defaults: str) -> dict[str, str]:
         keys = ", ".join(f"{key}={value}" for key, value in defaults.items())
         raise UserError(f"There is no setting '{min(unknown)}': there are {keys}.")
     return defaults | given
-
-
-def numbers(text: str) -> list[int]:
-    """Whole numbers above 0 between commas."""
-    if not all(n.isdecimal() and int(n) for n in text.split(",")):
-        raise UserError(f"{text}: give whole numbers above 0 with commas between them.")
-    return [int(n) for n in text.split(",")]

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import numbers, settings
+from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
+from lra.arguments import number, numbers
 from lra.check import named
 from lra.environment import cores
-from lra.errors import UserError, exit_code
+from lra.errors import exit_code
 from lra.files import replacing
 
 BATCH = 4
@@ -198,10 +199,8 @@ HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 def main() -> None:
     warnings.simplefilter("ignore")  # of the public packages
     given = settings(models="all", rounds="3", lengths="1024,4096", widths="64,256")
-    chosen, (rounds, *more) = named(given["models"]), numbers(given["rounds"])
-    if more:
-        raise UserError(f"rounds={given['rounds']}: give one number.")
-    lengths, widths = numbers(given["lengths"]), numbers(given["widths"])
+    chosen, rounds = named(given["models"]), number(given, "rounds")
+    lengths, widths = numbers(given, "lengths"), numbers(given, "widths")
     torch.set_num_threads(cores())
     print(" | ".join(HEADER))
     lines = []

@@ -7,7 +7,6 @@ grows fastest counts most. Writes results/scaling.md.
 """
 
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -17,9 +16,11 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 
-from benchmarks import numbers, settings
+from benchmarks import settings
 from lra import config
+from lra.arguments import numbers
 from lra.check import named
+from lra.efficiency.report import exponent
 from lra.environment import cores
 from lra.errors import UserError, exit_code
 from lra.files import replacing
@@ -60,17 +61,9 @@ def measure_apart(*arguments) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def exponent(lengths: list[int], values: list[float]) -> float:
-    """Least-squares slope in logarithms."""
-    x, y = [math.log(n) for n in lengths], [math.log(v) for v in values]
-    mean_x, mean_y = statistics.mean(x), statistics.mean(y)
-    products = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    return products / sum((a - mean_x) ** 2 for a in x)
-
-
 def main() -> None:
     given = settings(models="all", lengths="512,1024,2048,4096,8192")
-    chosen, lengths = named(given["models"]), numbers(given["lengths"])
+    chosen, lengths = named(given["models"]), numbers(given, "lengths")
     if len(set(lengths[-3:])) < 2:
         raise UserError(f"lengths={given['lengths']}: give two or more different ones.")
     header = ["model", "claimed", "time grows as", "memory grows as"]

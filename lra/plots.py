@@ -24,10 +24,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from lra import config, rows
+from lra import arguments, config, rows
 from lra.efficiency import records
 from lra.efficiency.report import BASELINE, EXPLICIT, Bench, benches, largest
-from lra.errors import UserError, exit_code, one_of
+from lra.errors import UserError, exit_code
 from lra.files import replacing
 from lra.rows import Row
 from lra.tables.accuracy import entries, newest
@@ -58,6 +58,9 @@ def styles(names: list[str]) -> dict[str, dict]:
     """A colour and a marker for each, always the same for the same list."""
     pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
     return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
+
+
+AREA = 900  # of the largest bubble, in square points
 
 
 def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
@@ -93,7 +96,7 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
         axes.scatter(
             speed,
             accuracy,
-            s=2200 * memory / most,
+            s=AREA * memory / most,
             color=look[name]["color"],
             alpha=0.55,
             edgecolors="black",
@@ -115,7 +118,7 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
         fontsize=9,
         loc="left",
     )
-    radius = {name: 24 * (memory / most) ** 0.5 for name, *_, memory in points}
+    radius = {name: (AREA / np.pi * memory / most) ** 0.5 for name, *_, memory in points}
     label(axes, [(x, y, name_of(name), radius[name]) for name, x, y, _ in points])
     return figure
 
@@ -173,7 +176,7 @@ def curves(chosen: list[Row], root: Path) -> Figure | None:
                 axes.fill_between(
                     steps, values.min(0), values.max(0), color=look[model]["color"], alpha=0.2, lw=0
                 )
-        baselines = next(iter(models.values()))[0][0].baselines
+        baselines = rows.baselines([row for pairs in models.values() for row, _ in pairs])
         majority = baselines.get("majority label", {}).get("val")
         if majority is not None:
             axes.axhline(100 * majority, color="0.5", lw=0.8, ls=":")
@@ -341,18 +344,11 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def main() -> None:
-    given, overrides = {}, []
-    for argument in sys.argv[1:]:
-        key, _, value = argument.partition("=")
-        if key in ("protocol", "checkpoint", "modified"):
-            given[key] = value
-        else:
-            overrides.append(argument)
+    own = {"protocol": "", "checkpoint": "", "modified": "false"}
+    given, overrides = arguments.split(sys.argv[1:], own)
+    with_modified = arguments.truth(given, "modified")
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)
-    if given.get("modified", "false") not in ("true", "false"):
-        raise UserError(f"modified={given['modified']}: choose true or false.")
-    with_modified = given.get("modified") == "true"
     chosen = [row for row in newest(rows.read_all(path)) if with_modified or not row.modified]
     measured = benches(records.read_all(path))
     figures: dict[str, Figure | None] = {}
@@ -362,12 +358,10 @@ def main() -> None:
         bench = largest(measured)
         figures["lengths"] = lengths(bench)
         if chosen:
-            protocols = {row.protocol for row in chosen}
-            protocol = given.get("protocol", most_complete(chosen))
-            if protocol not in protocols:
-                raise one_of("protocol with rows", protocol, protocols)
+            given["protocol"] = given["protocol"] or most_complete(chosen)
+            protocol = arguments.choice(given, "protocol", {row.protocol for row in chosen})
             figures["trade_off"] = trade_off(chosen, protocol, bench)
-    if "checkpoint" in given:
+    if given["checkpoint"]:
         figures["filter"] = spectra(Path(given["checkpoint"]), cfg.data)
     if not any(figures.values()):
         raise UserError(

@@ -34,7 +34,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import data_prep
-from lra import config
+from lra import arguments, config
 from lra.claim import Claim
 from lra.environment import ROOT, cores
 from lra.errors import UserError, exit_code
@@ -145,12 +145,10 @@ class Search:
 
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    given = [a for a in sys.argv[1:] if a.startswith("trials=")]
-    text = given[-1].partition("=")[2] if given else "20"
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"trials={text}: give a whole number, 1 or more.")
+    given, overrides = arguments.split(sys.argv[1:], {"trials": "20"})
+    trials = arguments.number(given, "trials")
     with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
-        search = Search([a for a in sys.argv[1:] if a not in given], int(text))
+        search = Search(overrides, trials)
         search.report(search.run())
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from lra import config, rows
+from lra import arguments, config, rows
 from lra.cell import identifier
 from lra.errors import UserError, exit_code, explain
 from lra.leaderboard import entries
@@ -164,10 +164,11 @@ def add(path: Path, row: Row, root: Path, origin: str) -> Path:
 
 
 def main() -> None:
-    given = [a.partition("=")[2] for a in sys.argv[1:] if a.startswith("origin=")]
-    paths = list(dict.fromkeys(Path(a) for a in sys.argv[1:] if "=" not in a))
-    overrides = [a for a in sys.argv[1:] if "=" in a and not a.startswith("origin=")]
-    if not paths or not given or not given[-1].strip():
+    given, rest = arguments.split(sys.argv[1:], {"origin": ""})
+    origin = given["origin"].strip()
+    paths = list(dict.fromkeys(Path(a) for a in rest if "=" not in a))
+    overrides = [a for a in rest if "=" in a]
+    if not paths or not origin:
         raise UserError(
             "Name the rows and who measured them: python -m lra.submit "
             'results/runs/<task>/<model>/<row>.json origin="A. Person, github.com/..."'
@@ -177,7 +178,7 @@ def main() -> None:
     for path, row in checked:
         if row.dirty or row.commit is None:
             print(f"note: {path} was made by code with uncommitted changes.")
-        print(f"added: {add(path, row, root, given[-1].strip())}")
+        print(f"added: {add(path, row, root, origin)}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ stdin. Prints one JSON object a line, each as soon as it is known, so that what 
 a time-out is not lost.
 
 cost is peak memory and operations; time is time. They are apart because they want opposite things
-of the C library: buffers that are kept for the next step make steps faster (up to 2.4 times, fnet
-at 1,024) but stay resident, in pieces, and would be counted as the model's.
+of the C library: buffers that are kept for the next step make steps faster, but they stay resident,
+in pieces, and would be counted as the model's.
 """
 
 import json

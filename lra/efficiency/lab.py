@@ -9,11 +9,12 @@ models=all, or names between commas; fourier+performer is performer behind the F
 transformer is always there twice: on torch's fused kernel, and with the N x N matrix in memory,
 which is what the papers compared with.
 
-Each cell (model, length) is measured in a process of its own, once a round; a round goes through
-all models before the next begins, so that a drift of the machine hits all of them. More than
-`memory` of the machine's memory or more than `seconds` is a result. The measurements are the only
-ledger: typed again, the command goes on where it was stopped. rerun=disturbed measures again what
-was measured while other processes kept the machine busy.
+Each cell (model, length) is measured by processes of its own (one for time, one for memory and
+operations), once a round; a round goes through all models before the next begins, so that a drift
+of the machine hits all of them. More than `memory` of the machine's memory or more than `seconds`
+is a result. The measurements are the only ledger: typed again, the command goes on where it was
+stopped. rerun=disturbed measures again what was measured while other processes kept the machine
+busy.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from pathlib import Path
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from lra import config, setup
+from lra import arguments, config, setup
 from lra.attempt import now
 from lra.claim import Claim
 from lra.efficiency import records
@@ -318,46 +319,20 @@ def said(measurement: Measurement) -> str:
     return ", ".join(parts)
 
 
-def numbers(key: str, text: str) -> list[int]:
-    if not all(n.isdecimal() and int(n) for n in text.split(",")):
-        raise UserError(f"{key}={text}: give whole numbers above 0 with commas between them.")
-    return [int(n) for n in text.split(",")]
-
-
-def number(key: str, text: str) -> int:
-    first, *more = numbers(key, text)
-    if more:
-        raise UserError(f"{key}={text}: give one number.")
-    return first
-
-
-def truth(key: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise UserError(f"{key}={text}: choose true or false.")
-    return text == "true"
-
-
 def main() -> None:
-    given = dict(DEFAULTS)
-    overrides = []
-    for argument in sys.argv[1:]:
-        key, _, value = argument.partition("=")
-        if key in DEFAULTS:
-            given[key] = value
-        else:
-            overrides.append(argument)
-    lengths = numbers("lengths", given["lengths"])
-    batch, rounds = number("batch", given["batch"]), number("rounds", given["rounds"])
-    steps, compile_ = number("steps", given["steps"]), truth("compile", given["compile"])
+    given, overrides = arguments.split(sys.argv[1:], DEFAULTS)
+    steps, compile_ = arguments.number(given, "steps"), arguments.truth(given, "compile")
+    batch, rounds = arguments.number(given, "batch"), arguments.number(given, "rounds")
+    rerun = arguments.choice(given, "rerun", ("none", "disturbed", "all"))
     try:
         share = float(given["memory"])
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
         raise UserError(f"memory={given['memory']}: give a share above 0 and up to 1.")
-    limits = Limits(number("seconds", given["seconds"]), round(share * memory_of_machine()))
+    limits = Limits(arguments.number(given, "seconds"), round(share * memory_of_machine()))
     cells, without = [], {}
-    for length in lengths:
+    for length in arguments.numbers(given, "lengths"):
         for model in named(given["models"]):
             try:
                 cfg = compose(model, length, batch, overrides)
@@ -369,13 +344,12 @@ def main() -> None:
         print(f"left out: {model}. {reason}")
     if not cells:
         raise UserError("Nothing is left to measure.")
-    root = Path(cells[0].cfg.results.path)
-    if given["rerun"] not in ("none", "disturbed", "all"):
-        raise one_of("rerun", given["rerun"], ["none", "disturbed", "all"])
+    results = cells[0].cfg.results
+    root = Path(results.path)
     where = root / "work" / f"efficiency-{platform.node()}"
-    renewal = {"renew": cells[0].cfg.results.renew, "expire": cells[0].cfg.results.expire}
-    with Claim(where, **renewal, wait=False):  # two labs on one machine would measure each other
-        Lab(cells, rounds, root, limits, given["rerun"]).run(steps)
+    # two labs on one machine would measure each other
+    with Claim(where, renew=results.renew, expire=results.expire, wait=False):
+        Lab(cells, rounds, root, limits, rerun).run(steps)
 
 
 def run() -> None:

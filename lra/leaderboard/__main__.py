@@ -16,9 +16,9 @@ from pathlib import Path
 import plotly
 from jinja2 import Environment, FileSystemLoader
 
-from lra import config, rows
+from lra import arguments, config, rows
 from lra.efficiency import records
-from lra.errors import UserError, exit_code
+from lra.errors import exit_code
 from lra.files import replacing
 from lra.leaderboard import entries
 from lra.tables.accuracy import newest
@@ -64,13 +64,10 @@ def _order(line: dict) -> tuple:
 
 
 def main() -> None:
-    switch = [a for a in sys.argv[1:] if a.startswith("modified=")]
-    if any(a not in ("modified=true", "modified=false") for a in switch):
-        raise UserError(f"{switch[0]}: choose true or false.")
-    path = Path(config.compose([a for a in sys.argv[1:] if a not in switch]).results.path)
-    chosen = newest(rows.read_all(path))
-    if "modified=true" not in switch:
-        chosen = [row for row in chosen if not row.modified]
+    given, overrides = arguments.split(sys.argv[1:], {"modified": "false"})
+    with_modified = arguments.truth(given, "modified")
+    path = Path(config.compose(overrides).results.path)
+    chosen = [row for row in newest(rows.read_all(path)) if with_modified or not row.modified]
     measurements = records.read_all(path)
     lines = entries.measured(chosen, path)
     text = page(lines + entries.figures(), entries.charts(lines, measurements))

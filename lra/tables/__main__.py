@@ -12,7 +12,7 @@ checked against the paper; what they give goes to tables-modified/, tables-verif
 import sys
 from pathlib import Path
 
-from lra import config, rows
+from lra import arguments, config, rows
 from lra.efficiency import records
 from lra.environment import ROOT
 from lra.errors import UserError, exit_code
@@ -37,16 +37,8 @@ def documents(path: Path, modified: bool = False, verified_only: bool = False) -
 
 
 def main() -> None:
-    switches = dict.fromkeys(SWITCHES, False)
-    overrides = []
-    for argument in sys.argv[1:]:
-        key, _, value = argument.partition("=")
-        if key in SWITCHES:
-            if value not in ("true", "false"):
-                raise UserError(f"{argument}: choose true or false.")
-            switches[key] = value == "true"
-        else:
-            overrides.append(argument)
+    given, overrides = arguments.split(sys.argv[1:], dict.fromkeys(SWITCHES, "false"))
+    switches = {key: arguments.truth(given, key) for key in SWITCHES}
     path = Path(config.compose(overrides).results.path)
     made = documents(path, **switches)
     if not made:

@@ -71,7 +71,10 @@ def lab(bench: Bench) -> list[Table]:
     for phase in ("training", "inference"):
         for what, text in (
             ("steps per second", _speed),
-            ("times as fast as the fused transformer (as the one with N x N in memory)", _ratios),
+            (
+                "times as fast as the fused transformer (as the explicit one)",
+                _ratios,
+            ),
             ("peak memory, MB", _memory),
         ):
             title = f"{phase.capitalize()}: {what} ({bench.conditions})"

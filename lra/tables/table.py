@@ -85,7 +85,9 @@ class Document:
             tabular = re.sub(r"(?m)^\[", "{[}", tabular)
             text += tabular + "\\end{adjustbox}\n\\end{table}\n"
         notes = "".join(f"\\item {{}}{_latex(note)}\n" for note in self.notes)
-        return text + (f"\n\\begin{{itemize}}\n{notes}\\end{{itemize}}\n" if notes else "")
+        return text + (
+            f"\n\\clearpage\n\\begin{{itemize}}\n{notes}\\end{{itemize}}\n" if notes else ""
+        )
 
     def write(self, folder: Path) -> list[Path]:
         paths = []

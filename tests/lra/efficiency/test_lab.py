@@ -186,7 +186,7 @@ def test_the_cell_is_what_decides_the_measurement():
         ("lengths=1k", "lengths=1k: give whole numbers"),
         ("rounds=0", "rounds=0: give whole numbers"),
         ("memory=2", "memory=2: give a share"),
-        ("compile=yes", "compile=yes: choose true or false"),
+        ("compile=yes", "There is no value of compile 'yes': choose false, true"),
         ("model.d_modl=3", "There is no option"),
     ],
 )
