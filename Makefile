@@ -24,7 +24,7 @@ run: $(VENV)/.done
 	$(RUN) run.py $(ARGS)
 
 test: $(VENV)/.done
-	$(RUN) -m pytest -n 2 -m "not slow"
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.done
 	$(RUN) -m pytest -m slow

@@ -35,6 +35,11 @@ SMALL = {
 }
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """The longest test first, so that of two workers none waits for it at the end."""
+    items.sort(key=lambda item: item.name != "test_every_command_runs")
+
+
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory) -> Path:
     """A data.root with the tiny ListOps in it."""
