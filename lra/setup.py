@@ -41,11 +41,13 @@ def quiet() -> None:
 
 def keep_freed_memory() -> None:
     """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
-    page at the next; keeping them makes a CPU step about 7 % faster. No-op elsewhere."""
+    page at the next. Keeping them makes a CPU step faster, by nothing where buffers are small
+    (fourier on 1,024 symbols) up to 2.5 times where they are large (performer on 4,096, 32 at a
+    time: 4.2 s, then 1.65 s), and what is resident grows. No-op without glibc."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, at its largest
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no buffer is a mapping of its own, however large
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: nothing at the top is given back
 
 
 def return_freed_memory() -> None:
