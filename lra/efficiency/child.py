@@ -60,6 +60,7 @@ class Subject:
         self.memory = PeakMemory("gpu" if on_gpu else "cpu")
         seed_everything(cfg.seed)
         self.net = instantiate(cfg.model.net).to(self.device)
+        self.parameters = sum(p.numel() for p in self.net.parameters())
         self.module = Classification(self.net, cfg.optim, max_steps=10**9, seed=cfg.seed)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
         self.forward = torch.compile(self.net) if compile else self.net
@@ -176,12 +177,13 @@ def main() -> None:
         if spec["what"] == "cost":
             setup.return_freed_memory()
             subject = Subject(cfg, spec["compile"])
-            say(parameters=sum(p.numel() for p in subject.net.parameters()))
+            say(parameters=subject.parameters)
             say(inference_cost=subject.cost(train=False).model_dump())
             say(training_cost=subject.cost(train=True).model_dump())
         else:
             setup.keep_freed_memory()
             subject = Subject(cfg, spec["compile"])
+            say(parameters=subject.parameters)
             dtype = torch.bfloat16 if subject.half else torch.float32
             say(matmul_flops_per_second=flops.matmul_rate(subject.device, dtype))
             say(inference=subject.time(train=False, steps=spec["steps"]).model_dump())

@@ -9,12 +9,12 @@ models=all, or names between commas; fourier+performer is performer behind the F
 transformer is always there twice: on torch's fused kernel, and with the N x N matrix in memory,
 which is what the papers compared with.
 
-Each cell (model, length) is measured by processes of its own (one for time, one for memory and
-operations), once a round; a round goes through all models before the next begins, so that a drift
-of the machine hits all of them. More than `memory` of the machine's memory or more than `seconds`
-is a result. The measurements are the only ledger: typed again, the command goes on where it was
-stopped. rerun=disturbed measures again what was measured while other processes kept the machine
-busy.
+Each cell (model, length) is measured by processes of its own: one for time in each round, and one
+for memory and operations, which no load changes, in the first. A round goes through all models
+before the next begins, so that a drift of the machine hits all of them. More than `memory` of the
+machine's memory or more than `seconds` is a result. The measurements are the only ledger: typed
+again, the command goes on where it was stopped. rerun=disturbed measures again what was measured
+while other processes kept the machine busy.
 """
 
 import hashlib
@@ -143,10 +143,11 @@ def busy_elsewhere() -> float:
     return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
 
 
-def measure(cell: Cell, round_: int, steps: int, limits: Limits) -> Measurement:
-    """Runs the children. Raises UserError where one ends otherwise than by itself or a limit."""
+def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = True) -> Measurement:
+    """Runs the children, that for the cost where asked. Raises UserError where one ends otherwise
+    than by itself or a limit."""
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
-    facts, stopped = child(cell, "cost", steps, limits)
+    facts, stopped = child(cell, "cost", steps, limits) if cost else ({}, None)
     if not stopped or stopped[0] != "oom":
         timed, stopped_too = child(cell, "time", steps, limits)
         facts |= timed
@@ -290,7 +291,8 @@ class Lab:
             if any(m.status != "done" for m in self.found[cell.id]):
                 continue
             try:
-                measurement = measure(cell, round_, steps, self.limits)
+                cost = all(m.training_cost is None for m in self.found[cell.id])
+                measurement = measure(cell, round_, steps, self.limits, cost)
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed.append(f"{cell}, round {round_ + 1}")

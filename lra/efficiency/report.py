@@ -26,11 +26,16 @@ class Rounds:
         return self.rounds[0]
 
     @property
+    def quiet(self) -> list[Measurement]:
+        """Without those that other processes disturbed, if there are others."""
+        return [m for m in self.rounds if not m.disturbed] or self.rounds
+
+    @property
     def status(self) -> str:
         return next((m.status for m in self.rounds if m.status != "done"), "done")
 
     def timings(self, phase: str) -> dict[int, Timing]:
-        return {m.round: getattr(m, phase) for m in self.rounds if getattr(m, phase)}
+        return {m.round: getattr(m, phase) for m in self.quiet if getattr(m, phase)}
 
     def seconds(self, phase: str) -> float | None:
         """Of a step."""
@@ -45,7 +50,7 @@ class Rounds:
         return low, high
 
     def cost(self, phase: str) -> Cost | None:
-        """Of the first round: it does not depend on the machine's load."""
+        """Of the first round that has it: it does not depend on the machine's load."""
         known = (getattr(m, f"{phase}_cost") for m in self.rounds)
         return next(filter(None, known), None)
 
@@ -113,7 +118,7 @@ class Bench:
 
     @property
     def rounds(self) -> int:
-        return max(len(cell.rounds) for cell in self.cells.values())
+        return max(len(cell.quiet) for cell in self.cells.values())
 
     @cached_property
     def models(self) -> list[str]:
@@ -195,7 +200,7 @@ class Bench:
         return [
             f"{m.model} at {m.length:,}, round {m.round + 1}: {m.others:.1f} cores busy elsewhere"
             for cell in self.cells.values()
-            for m in cell.rounds
+            for m in cell.quiet
             if m.disturbed
         ]
 
@@ -239,7 +244,6 @@ def largest(found: list[Bench]) -> Bench | None:
 
 def _newest(measurements: list[Measurement]) -> list[Measurement]:
     """The rounds of the cell that was measured last (a model whose settings have changed since is
-    another cell), without those that were disturbed if there are others."""
+    another cell)."""
     cell = max(measurements, key=lambda m: m.started).cell
-    rounds = sorted((m for m in measurements if m.cell == cell), key=lambda m: m.round)
-    return [m for m in rounds if not m.disturbed] or rounds
+    return sorted((m for m in measurements if m.cell == cell), key=lambda m: m.round)

@@ -88,7 +88,7 @@ def test_rounds_go_through_all_models_and_results_are_not_measured_again(tmp_pat
     cells = [cell("transformer"), cell("fnet")]
     measured = []
 
-    def measure(cell, round_, steps, limits):
+    def measure(cell, round_, steps, limits, cost):
         measured.append((round_, cell.model))
         if len(measured) == 4:
             raise KeyboardInterrupt
@@ -105,6 +105,22 @@ def test_rounds_go_through_all_models_and_results_are_not_measured_again(tmp_pat
     assert len(measured) == 1
     Lab(cells, 1, tmp_path, LIMITS, rerun="all").run(5)
     assert len(measured) == 3
+
+
+def test_memory_and_operations_are_measured_once(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(cell, round_, steps, limits, cost):
+        asked.append(cost)
+        found = {"memory": {"kind": "rss", "peak_bytes": 1}, "flops": 1, "attention": []}
+        kept = found if cost else None
+        return made(cell, round_, "done", training_cost=kept, others=0.0 if round_ else 1.0)
+
+    monkeypatch.setattr(lab, "measure", measure)
+    Lab([cell("fnet")], 3, tmp_path, LIMITS).run(5)
+    assert asked == [True, False, False]
+    Lab([cell("fnet")], 3, tmp_path, LIMITS, rerun="disturbed").run(5)  # has to be kept somewhere
+    assert asked == [True, False, False, True]
 
 
 def test_what_was_disturbed_is_measured_again(tmp_path, monkeypatch):
