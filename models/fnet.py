@@ -20,7 +20,21 @@ class FourierMixing(nn.Module):
         N, D = x.shape[1:]
         dtype = torch.promote_types(x.dtype, torch.float32)  # torch has no FFT in half on CPU
         x, result = x.to(dtype) * (mask[..., None].to(dtype) * (N * D) ** -0.5), x.dtype
+        return RealFFT2.apply(x).to(result)
+
+
+class RealFFT2(torch.autograd.Function):
+    """Re(F_N x F_D) of real x (B, N, D). As a matrix on x it is symmetric, cos x cos - sin x sin,
+    so that its gradient is itself: half the work of autograd's, which would go back complex."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        D = x.shape[-1]
         # x is real: columns above D / 2 mirror those below, with the rows backwards
         y = torch.fft.rfft2(x).real  # (B, N, D // 2 + 1)
         mirrored = y[..., 1 : (D + 1) // 2].flip(1, 2).roll(1, dims=1)
-        return torch.cat([y, mirrored], dim=-1).to(result)
+        return torch.cat([y, mirrored], dim=-1)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> Tensor:
+        return RealFFT2.apply(g)

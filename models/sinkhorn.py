@@ -65,11 +65,18 @@ class SinkhornAttention(Projections):
         real = blocks(mask, size, 1)[:, None]  # (B, 1, C, size)
         zeros = mask[:, None, :, None].to(k.dtype)
         q, k, v = blocks(q, size, 2), blocks(k * zeros, size, 2), blocks(v * zeros, size, 2)
-        k, v = (torch.cat([x, (S @ x.flatten(3)).view_as(x)], dim=3) for x in (k, v))
+        k, v = (with_sorted(x, S) for x in (k, v))
         # a sorted key is real where any real one went into it
         brought = S.detach() @ real.to(S.dtype) > 0
         allowed = torch.cat([real.expand_as(brought), brought], dim=-1)[:, :, :, None]
         return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]
+
+
+def with_sorted(x: Tensor, S: Tensor) -> Tensor:
+    """x (B, H, C, size, K), S (B, H, C, C) -> (B, H, C, 2 size, K): each block, then what S brings
+    there. Heads lie inside the length in memory, as attention wants them."""
+    brought = (S @ x.flatten(3)).view_as(x)
+    return torch.cat([x.movedim(1, 3), brought.movedim(1, 3)], dim=2).movedim(3, 1)
 
 
 def sinkhorn(scores: Tensor, used: Tensor, iterations: int) -> Tensor:
@@ -79,6 +86,5 @@ def sinkhorn(scores: Tensor, used: Tensor, iterations: int) -> Tensor:
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     for _ in range(iterations):
         for dim in (-1, -2):
-            scores = scores.masked_fill(~pairs, -1e9)
-            scores = scores - scores.logsumexp(dim, keepdim=True)
+            scores = scores.masked_fill(~pairs, -1e9).log_softmax(dim)
     return scores.exp() * pairs
