@@ -100,6 +100,8 @@ def explain(error: Exception) -> str | None:
         return f"{detail}{f' (in {where.group(1)})' if where else ''}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
+    if text.startswith("Only one of --run, --multirun, --cfg"):  # Hydra's, as a bare ValueError
+        return "-m runs a sweep and --cfg prints a configuration: give one of them."
     # by name: importing Lightning to compare classes would cost seconds
     lightning = type(error).__name__ == "MisconfigurationException"
     if isinstance(error, (HydraException, OmegaConfBaseException)) or lightning:

@@ -93,6 +93,8 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
     for path in run.results.glob("runs/**/*"):
         if path.suffix == ".npy":
             assert len(np.load(path)) == 8 and path.with_suffix(".json").exists()
+        elif path.suffix == ".csv":
+            assert rows.parse_curve(path) and path.with_suffix(".json").exists()
         elif path.is_file():
             json.loads(path.read_bytes())
     assert "24 cells: " in last.stdout and "6 skipped" in last.stdout

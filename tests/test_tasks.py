@@ -27,9 +27,10 @@ def root(tmp_path_factory):
     return path
 
 
-def run(root, results, task, *overrides):
+def run(root, results, task, *overrides, flags=()):
     command = [
-        *(sys.executable, "run.py", f"task={task}", *originals.SETTINGS[task], "trainer=smoke"),
+        *(sys.executable, "run.py", *flags, f"task={task}"),
+        *(*originals.SETTINGS[task], "trainer=smoke"),
         *(f"data.root={root}/data", f"results.root={results}", "trainer.threads=1", *overrides),
     ]
     return subprocess.run(
@@ -63,7 +64,7 @@ def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", sorted(set(TASKS) - {"pathx"}))
 def test_every_model_trains_on_every_task_in_one_sweep(root, tmp_path, task):
-    result = run(root, tmp_path, task, "-m", "model=glob(*,exclude=base)")
+    result = run(root, tmp_path, task, "model=glob(*,exclude=base)", flags=["-m"])
     assert result.returncode == 0, result.stderr
     found = rows.read_all(tmp_path / "smoke")
     assert {row.model for row in found} == set(conftest.MODELS)

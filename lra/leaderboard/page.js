@@ -6,7 +6,7 @@
   const body = find("board").tBodies[0];
   const lines = [...body.rows];
   lines.forEach((line, i) => (line.dataset.i = i));
-  const columns = { model: 1, task: 2, variant: 3, protocol: 4, device: 11, origin: 12 };
+  const columns = { model: 1, task: 2, variant: 3, protocol: 4, device: 12, origin: 13 };
 
   async function unpacked(id) {
     const bytes = Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0));
@@ -199,7 +199,7 @@
   Promise.all([unpacked("charted"), plotly]).then(([text, Plotly]) => {
     const charts = JSON.parse(text);
     if (!Object.keys(charts.lengths).length) return find("charts").remove();
-    find("conditions").textContent = `Speed and memory: ${charts.conditions}; above at length ${charts.longest.toLocaleString("en")}.`;
+    find("conditions").textContent = `Speed and memory in the charts: python -m lra.efficiency, ${charts.conditions}; above at length ${charts.longest.toLocaleString("en")}. In the table they are those of each run on its task.`;
     const again = [
       choose("trade_off_choice", charts.trade_off, (name) => trade_off(Plotly, charts.trade_off[name])),
       choose("lengths_choice", charts.lengths, (name) => lengths(Plotly, charts.lengths[name], name)),
