@@ -27,7 +27,8 @@ test: $(VENV)/.done
 	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.done
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -n 2 --dist worksteal -m "slow and not quiet"
+	$(RUN) -m pytest -m "slow and quiet"
 
 lint: $(VENV)/.done
 	$(RUN) -m ruff check .

@@ -70,6 +70,7 @@ def test_a_bug_in_a_model_is_neither():
 
 
 @pytest.mark.slow
+@pytest.mark.quiet
 def test_two_identical_models_come_out_within_5_percent(tmp_path):
     mixer = f"model.block.mixer._target_={KNOWN}Again"
     sizes = ["model.seq_len=512", "batch_size=16", "trainer.threads=2"]
