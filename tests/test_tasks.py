@@ -30,7 +30,7 @@ def root(tmp_path_factory):
 def run(root, results, task, *overrides, flags=()):
     command = [
         *(sys.executable, "run.py", *flags, f"task={task}"),
-        *(*originals.SETTINGS[task], "trainer=smoke"),
+        *(*({"listops": conftest.TINY} | originals.SETTINGS)[task], "trainer=smoke"),
         *(f"data.root={root}/data", f"results.root={results}", "trainer.threads=1", *overrides),
     ]
     return subprocess.run(
@@ -62,7 +62,7 @@ def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", sorted(set(TASKS) - {"pathx"}))
+@pytest.mark.parametrize("task", sorted({"listops", *TASKS} - {"pathx"}))
 def test_every_model_trains_on_every_task_in_one_sweep(root, tmp_path, task):
     result = run(root, tmp_path, task, "model=glob(*,exclude=base)", flags=["-m"])
     assert result.returncode == 0, result.stderr
