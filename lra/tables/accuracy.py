@@ -244,9 +244,15 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         f"{TEST_SET_ONLY}: one seed, so interval and rank hold for this trained model, not for "
         "other seeds"
     ]
+    resident = [
+        "peak memory on a CPU is what was resident, with the freed buffers that the C library keeps "
+        "for the next step, up to several times what is in use, which lra.efficiency measures"
+    ]
+    on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [
         *sorted(sources),
         *sorted(warnings),
+        *(resident if on_cpu else []),
         *(sizes if any(map(not_size_matched, chosen)) else []),
         *(tied if any(frame["rank"].str.fullmatch(r"\d+-\d+").any() for frame in frames) else []),
         *(single if any((frame["sd"] == TEST_SET_ONLY).any() for frame in frames) else []),

@@ -50,6 +50,15 @@ def test_one_seed_gives_its_interval():
     assert any("test set only: one seed" in note for note in notes([row()]))
 
 
+def test_what_memory_means_on_a_cpu_is_said():
+    on_cpu, on_gpu = (
+        row(memory=rows.Memory(peak_bytes=10**6, kind=kind))
+        for kind in ("RssAnon", "cuda allocator")
+    )
+    assert any("C library keeps" in note for note in notes([on_cpu, on_gpu]))
+    assert not any("C library keeps" in note for note in notes([on_gpu]))
+
+
 def test_the_trivial_baselines_stand_among_the_models():
     table = only_table(
         [
