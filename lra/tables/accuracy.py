@@ -245,8 +245,8 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "other seeds"
     ]
     resident = [
-        "peak memory on a CPU is what was resident, with the freed buffers that the C library keeps "
-        "for the next step, up to several times what is in use, which lra.efficiency measures"
+        "peak memory on a CPU is what was resident, with the freed buffers that the C library "
+        "keeps for the next step: up to several times what is in use, which lra.efficiency measures"
     ]
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [
