@@ -82,10 +82,10 @@ def main() -> None:
     text += "| " + " | ".join(header) + " |\n|" + "---|" * len(header) + "\n"
     for model in chosen:
         found = [measure_apart(model, n) for n in lengths]
-        time_, memory = (
+        growth = (
             exponent(lengths[-3:], [f[key] for f in found[-3:]]) for key in ("seconds", "bytes")
         )
-        line = [model, config.cost(model), f"N^{time_:.2f}", f"N^{memory:.2f}"]
+        line = [model, config.cost(model)] + ["-" if a is None else f"N^{a:.2f}" for a in growth]
         line += [f"{1000 * f['seconds']:.1f}" for f in found] + [f"{found[-1]['bytes'] / 1e6:.0f}"]
         print(" | ".join(line), flush=True)
         text += "| " + " | ".join(line) + " |\n"

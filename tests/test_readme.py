@@ -39,7 +39,7 @@ def smoke_form(command: str) -> str:
         return f'make run ARGS="{text}" RUN={sys.executable} --old-file .venv/.done'
     command = command.split(" #")[0].rstrip()
     if "lra.efficiency" in command:
-        return "python -m lra.efficiency models=fnet lengths=32 batch=2 rounds=1 trainer.threads=1"
+        return "python -m lra.efficiency models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
     if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"
     if "lra.sweep" in command or "lra.search" in command:
@@ -52,9 +52,7 @@ def smoke_form(command: str) -> str:
     if "lra.check" in command:
         return f"PYTEST_ADDOPTS='-k saved' {command}"
     if "benchmarks." in command:
-        return f"{command} lengths=32,64,128" + (
-            " widths=8" if "benchmarks.models" in command else ""
-        )
+        return f"{command} lengths=32,64" + (" widths=8" if "benchmarks.models" in command else "")
     if "data_prep doctor" in command:
         return command
     if "data_prep" in command:

@@ -213,7 +213,7 @@ def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
         ),
         (["protocol=paperr"], ["protocol", "lite, matched, paper"]),
         (["modle.d_model=3"], ["option 'modle.d_model'", "Did you mean model.d_model?"]),
-        (["-m", "--cfg", "job"], ["-m runs a sweep and --cfg prints", "give one of them"]),
+        (["-m", "--cfg=job"], ["-m runs a sweep and --cfg prints", "give one of them"]),
         (["optim.lrr=3"], ["option 'optim.lrr'", "Did you mean optim.lr?"]),
         (["optimm=3"], ["option 'optimm'"]),
         (["+model.block.keep=3"], ["unexpected keyword argument 'keep'"]),

@@ -205,8 +205,10 @@ class Bench:
         ]
 
 
-def exponent(lengths, values) -> float:
-    """Least-squares slope in logarithms."""
+def exponent(lengths, values) -> float | None:
+    """Least-squares slope in logarithms; None where a value was too small to be measured."""
+    if min(values) <= 0:
+        return None
     x, y = [math.log(n) for n in lengths], [math.log(v) for v in values]
     mean_x, mean_y = mean(x), mean(y)
     products = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))

@@ -3,7 +3,7 @@ from statistics import median
 import pytest
 
 from lra.efficiency.records import Cost, Measurement, Timing
-from lra.efficiency.report import benches
+from lra.efficiency.report import benches, exponent
 from lra.rows import Memory
 from lra.tables import efficiency
 
@@ -161,6 +161,11 @@ def test_a_disturbed_round_is_left_out_where_there_is_a_quiet_one():
     cell = bench.cells["fnet", 1024]
     assert cell.seconds("training") == 1.0 and not bench.disturbed
     assert cell.bytes("training") and bench.rounds == 1
+
+
+def test_what_is_too_small_to_measure_has_no_growth():
+    assert exponent([64, 128], [0, 4096]) is None
+    assert exponent([64, 128], [1, 4]) == pytest.approx(2)
 
 
 def test_the_rate_of_products_is_the_best_of_all_processes():
