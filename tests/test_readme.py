@@ -39,7 +39,8 @@ def smoke_form(command: str) -> str:
         return f'make run ARGS="{text}" RUN={sys.executable} --old-file .venv/.done'
     command = command.split(" #")[0].rstrip()
     if "lra.efficiency" in command:
-        return "python -m lra.efficiency models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
+        settings = "models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
+        return f"python -m lra.efficiency {settings}"
     if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"
     if "lra.sweep" in command or "lra.search" in command:
