@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
-from lra import setup
+from lra import config, setup
 from lra.arguments import number, numbers
 from lra.check import named
 from lra.environment import cores
@@ -206,6 +206,34 @@ def compare(model: str, d: int, n: int, rounds: int) -> list[str]:
     return [*line, "-"]
 
 
+def slower(lines: list[list[str]], ahead_of: str, longest: str | None = None) -> str:
+    """Models with a ratio below 1 in the column `ahead_of`, at one length or at any, the worst."""
+    worst: dict[str, float] = {}
+    for line in lines:
+        cells = dict(zip(HEADER, line, strict=True))
+        try:
+            ratio = float(cells[ahead_of])
+        except ValueError:  # nothing to compare with
+            continue
+        if ratio < 1 and longest in (None, cells["N"]):
+            worst[cells["model"]] = min(ratio, worst.get(cells["model"], 1.0))
+    named = (f"{m} ({config.cost(m)}, {ratio:.2f})" for m, ratio in sorted(worst.items()))
+    return ", ".join(named) or "none"
+
+
+def document(lines: list[list[str]], rounds: int) -> str:
+    text = "<!-- written by python -m benchmarks.models; do not edit -->\n\n# Speed\n\n"
+    text += f"Forward and backward, batch {BATCH}, {cores()} threads, alternating, median of "
+    text += f"{rounds}. x transformer and x public: how many times faster than these.\n\n"
+    text += f"Slower than the transformer at {lines[-1][2]}, with what they claim to grow as and "
+    text += f"their lowest ratio: {slower(lines, 'x transformer', lines[-1][2])}. The "
+    text += "transformer beside itself shows the noise.\n\n"
+    text += f"Slower than the public code at some size: {slower(lines, 'x public')}.\n\n"
+    text += "| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER) + "\n"
+    text += "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return text + "\n" + "".join(f"- {m}: {p}\n" for m, (p, _) in PUBLIC.items())
+
+
 HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 
@@ -230,15 +258,10 @@ def main() -> None:
                     f"{memory / 1e6:.0f}",
                 ]
                 print(" | ".join(line), flush=True)
-                lines.append("| " + " | ".join(line) + " |\n")
+                lines.append(line)
     if given["models"] == "all":
-        text = "<!-- written by python -m benchmarks.models; do not edit -->\n\n# Speed\n\n"
-        text += f"Forward and backward, batch {BATCH}, {cores()} threads, alternating, median of "
-        text += f"{rounds}. x transformer and x public: how many times faster than these.\n\n"
-        text += "| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER) + "\n" + "".join(lines)
-        text += "\n" + "".join(f"- {m}: {p}\n" for m, (p, _) in PUBLIC.items())
         with replacing(Path("results/speed.md")) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(document(lines, rounds))
         print("written: results/speed.md")
 
 
