@@ -25,6 +25,7 @@ from lra.errors import exit_code
 from lra.files import replacing
 
 BATCH = 4
+HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 
 def local(d, n):
@@ -232,9 +233,6 @@ def document(lines: list[list[str]], rounds: int) -> str:
     text += "| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER) + "\n"
     text += "".join("| " + " | ".join(line) + " |\n" for line in lines)
     return text + "\n" + "".join(f"- {m}: {p}\n" for m, (p, _) in PUBLIC.items())
-
-
-HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 
 def main() -> None:

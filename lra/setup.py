@@ -41,9 +41,8 @@ def quiet() -> None:
 
 def keep_freed_memory() -> None:
     """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
-    page at the next. Keeping them makes a CPU step faster, by nothing where buffers are small
-    (fourier on 1,024 symbols) up to 2.5 times where they are large (performer on 4,096, 32 at a
-    time: 4.2 s, then 1.65 s), and what is resident grows. No-op without glibc."""
+    page at the next. Keeping them makes a CPU step faster, the more the larger they are, at the
+    price of more resident memory. No-op without glibc."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no buffer is a mapping of its own, however large

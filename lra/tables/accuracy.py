@@ -246,7 +246,7 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
     ]
     resident = [
         "peak memory on a CPU is what was resident, with the freed buffers that the C library "
-        "keeps for the next step: up to several times what is in use, which lra.efficiency measures"
+        "keeps for the next step; lra.efficiency measures what is in use"
     ]
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [
