@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lra import config
+from tests import warm
 
 torch.set_num_threads(1)  # tests run side by side
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,20 +79,11 @@ class Runner:
         settings = [o for o in overrides if not o.startswith("-")]
         return [sys.executable, str(ROOT / "run.py"), *flags, *self.common, *settings]
 
-    def start(self, *overrides: str, **popen) -> subprocess.Popen:
-        return subprocess.Popen(
-            self.command(*overrides),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **popen,
-        )
+    def start(self, *overrides: str) -> warm.Popen:
+        return warm.Popen(self.command(*overrides)[1:])
 
     def __call__(self, *overrides: str) -> subprocess.CompletedProcess:
-        child = self.start(*overrides)
-        out, err = child.communicate(timeout=300)
-        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+        return warm.run(self.command(*overrides)[1:])
 
     def rows(self):
         from lra import rows

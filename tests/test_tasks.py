@@ -1,8 +1,6 @@
 """End to end: every task through run.py, from tiny archives, and what its data teach a model."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from hydra.utils import instantiate
 import data_prep
 from lra import config, rows
 from lra.data import PackedData
-from tests import conftest, originals
+from tests import conftest, originals, warm
 from tests.conftest import ROOT
 
 TASKS = sorted(originals.SETTINGS)
@@ -29,17 +27,11 @@ def root(tmp_path_factory):
 
 def run(root, results, task, *overrides, flags=()):
     command = [
-        *(sys.executable, "run.py", *flags, f"task={task}"),
+        *(str(ROOT / "run.py"), *flags, f"task={task}"),
         *(*({"listops": conftest.TINY} | originals.SETTINGS)[task], "trainer=smoke"),
         *(f"data.root={root}/data", f"results.root={results}", "trainer.threads=1", *overrides),
     ]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"LRA_ARCHIVES": str(root / "archives")},
-    )
+    return warm.run(command, os.environ | {"LRA_ARCHIVES": str(root / "archives")})
 
 
 CASES = [
