@@ -26,10 +26,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
@@ -251,7 +253,8 @@ class Lab:
     ):
         self.cells, self.rounds, self.root, self.limits = cells, rounds, root, limits
         self.found: dict[str, list[Measurement]] = {cell.id: [] for cell in cells}
-        for measurement in records.read_all(root):
+        self.every = records.read_all(root)
+        for measurement in self.every:
             again = rerun == "all" or (rerun == "disturbed" and measurement.disturbed)
             if measurement.cell in self.found and not again and not self._raised(measurement):
                 self.found[measurement.cell].append(measurement)
@@ -271,19 +274,34 @@ class Lab:
                 if not failed and all(m.round != round_ for m in known):
                     yield round_, cell
 
+    def most_seconds_left(self) -> float:
+        """The limit for each of a cell's two children."""
+        return 2 * self.limits.seconds * len(list(self.left()))
+
     def seconds_left(self) -> float:
-        """At most: a cell takes what it took before, or the limit for each of its two children."""
+        """About: a cell takes what its model took at its length before, be it elsewhere, else what
+        the others at its length take on average, else all that it may."""
+        took: dict[tuple[str, int], float] = {}
+        for m in self.every:
+            key = m.model, m.length
+            took[key] = min(m.wall_seconds, took.get(key, m.wall_seconds))
+        at_length = defaultdict(list)
+        for (_, length), seconds in took.items():
+            at_length[length].append(seconds)
+        usual = {length: mean(seconds) for length, seconds in at_length.items()}
+        most = 2 * self.limits.seconds
         return sum(
-            min((m.wall_seconds for m in self.found[cell.id]), default=2 * self.limits.seconds)
+            took.get((cell.model, length := cell.cfg.model.seq_len), usual.get(length, most))
             for _, cell in self.left()
         )
 
     def run(self, steps: int) -> None:
         todo = list(self.left())
+        about, most = duration(self.seconds_left()), duration(self.most_seconds_left())
         print(
-            f"{len(self.cells)} cells in {self.rounds} rounds: {len(todo)} measurements left, at "
-            f"most {duration(self.seconds_left())} (a process ends after "
-            f"{self.limits.seconds:g} s or {self.limits.bytes / 1e9:.1f} GB)",
+            f"{len(self.cells)} cells in {self.rounds} rounds: {len(todo)} measurements left, "
+            f"about {about}, at most {most} (a process ends after {self.limits.seconds:g} s or "
+            f"{self.limits.bytes / 1e9:.1f} GB)",
             flush=True,
         )
         failed = []
@@ -299,8 +317,9 @@ class Lab:
                 continue
             records.write(self.root, measurement)
             self.found[cell.id].append(measurement)
+            self.every.append(measurement)
             left = duration(self.seconds_left())
-            print(f"round {round_ + 1}: {cell}: {said(measurement)}; {left} left", flush=True)
+            print(f"round {round_ + 1}: {cell}: {said(measurement)}; about {left} left", flush=True)
         if failed:
             raise UserError(
                 f"Not measured: {'; '.join(failed)}. The same command tries these again."
