@@ -12,6 +12,7 @@ import gzip
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import plotly
 from jinja2 import Environment, FileSystemLoader
@@ -26,6 +27,38 @@ from lra.tables.accuracy import newest
 HERE = Path(__file__).parent
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FEW = 300  # lines that a browser lays out at first
+
+
+class Column(NamedTuple):
+    """Of the table. kind: how it sorts; hidden_below: the page's width in pixels."""
+
+    key: str
+    kind: str = "text"
+    heading: str = ""
+    form: str = "{}"
+    hidden_below: int = 0
+
+    def said(self, line: dict) -> str:
+        value = line[self.key]
+        return "-" if value in (None, "") else self.form.format(value)
+
+
+COLUMNS = [
+    Column("rank", "number"),
+    Column("model"),
+    Column("task"),
+    Column("variant", hidden_below=800),
+    Column("protocol", hidden_below=800),
+    Column("accuracy", "number", "accuracy %", "{:.2f}"),
+    Column("interval", "number", "95 % interval"),
+    Column("badges", ""),
+    Column("seeds", "number", hidden_below=800),
+    Column("parameters", "number", "", "{:,}", hidden_below=800),
+    Column("speed", "number", "train examples/s", "{:.0f}", hidden_below=800),
+    Column("memory", "number", "peak MB", "{:.0f}", hidden_below=800),
+    Column("device", hidden_below=1600),  # which stands in the provenance, too
+    Column("origin", heading="source", hidden_below=800),
+]
 FILTERS = ["protocol", "task", "variant", "origin", "matched", "device"]
 
 
@@ -41,7 +74,9 @@ def page(lines: list[dict], charts: dict) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("page.html").render(
-        lines=lines,
+        lines=[line | {"interval": _interval(line)} for line in lines],
+        columns=COLUMNS,
+        badge_kind=badge_kind,
         choices=choices,
         css=(HERE / "page.css").read_text(),
         script=(HERE / "page.js").read_text(),
@@ -50,6 +85,17 @@ def page(lines: list[dict], charts: dict) -> str:
         charts=packed(_json(charts)),
         plotly=packed(PLOTLY.read_bytes()),
     )
+
+
+def badge_kind(badge: str) -> str:
+    """What speaks for a line, what only describes it, and all else, which a phone shows, too."""
+    if badge in ("size-matched", "certificate"):
+        return "good"
+    return "plain" if badge in ("dense", "submitted") or badge.startswith("chosen") else "doubt"
+
+
+def _interval(line: dict) -> str | None:
+    return None if line["low"] is None else f"{line['low']:.2f}-{line['high']:.2f}"
 
 
 def _json(values) -> bytes:

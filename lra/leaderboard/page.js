@@ -6,7 +6,8 @@
   const body = find("board").tBodies[0];
   const lines = [...body.rows];
   lines.forEach((line, i) => (line.dataset.i = i));
-  const columns = { model: 1, task: 2, variant: 3, protocol: 4, device: 12, origin: 13 };
+  const columns = {}; // where each stands
+  for (const head of document.querySelectorAll("thead th")) columns[head.dataset.column] = head.cellIndex;
 
   async function unpacked(id) {
     const bytes = Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0));
@@ -67,14 +68,15 @@
   // ---- filters, kept in the address so that a view can be shared
   const form = find("filters");
   const selects = [...form.querySelectorAll("select")];
-  const text = (line, column) => line.cells[column].textContent;
+  const text = (line, key) => line.cells[columns[key]].textContent;
   const FEW = Number(root.dataset.few); // lines that are laid out; the rest at the press of a button
   let all = false;
   function openable(line) {
-    if (line.cells[1].firstElementChild) return;
-    const button = element("button", text(line, 1));
+    const cell = line.cells[columns.model];
+    if (cell.firstElementChild) return;
+    const button = element("button", cell.textContent);
     button.type = "button";
-    line.cells[1].replaceChildren(button);
+    cell.replaceChildren(button);
   }
   function filter() {
     const word = find("search").value.trim().toLowerCase();
@@ -82,8 +84,8 @@
     let shown = 0;
     for (const line of lines) {
       const fits =
-        text(line, 1).toLowerCase().includes(word) &&
-        wanted.every(([key, v]) => (key === "matched" ? line.dataset.matched : text(line, columns[key])) === v);
+        text(line, "model").toLowerCase().includes(word) &&
+        wanted.every(([key, v]) => (key === "matched" ? line.dataset.matched : text(line, key)) === v);
       shown += fits;
       line.hidden = !fits || (!all && shown > FEW);
       if (!line.hidden) openable(line);
@@ -118,9 +120,10 @@
     open(line, (await provenance)[line.dataset.i]);
   });
   function open(line, { facts, seeds = [], config = {} }) {
-    find("provenance_title").textContent = [1, 2, 3, 4].map((c) => text(line, c)).join(" · ");
+    const title = ["model", "task", "variant", "protocol"].map((key) => text(line, key));
+    find("provenance_title").textContent = title.join(" · ");
     const into = find("provenance_body");
-    into.replaceChildren();
+    into.replaceChildren(line.cells[columns.badges].firstElementChild.cloneNode(true));
     const list = element("dl", undefined, into);
     for (const [name, fact] of facts) {
       element("dt", name, list);
