@@ -1,4 +1,4 @@
-"""Runs a Python script as subprocess does, in a process that has its imports already.
+"""Runs Python as subprocess does, in a process that has its imports already.
 
 A fresh interpreter spends five seconds on importing torch and Lightning. Here a server, started as
 a fresh interpreter, imports them once and forks for each command: a process with its own pid,
@@ -24,12 +24,13 @@ OUTPUTS = ("stdout", "stderr")
 
 
 class Popen:
-    """What the tests use of subprocess.Popen. script: its path and its arguments."""
+    """What the tests use of subprocess.Popen. command: what would stand behind `python`, a script
+    or -m and a module, then arguments."""
 
-    def __init__(self, script: list[str], env: dict[str, str] | None = None):
-        self.args = script
+    def __init__(self, command: list[str], env: dict[str, str] | None = None):
+        self.args = command
         self.folder = Path(tempfile.mkdtemp())
-        arguments = (script, env or os.environ.copy(), self.folder)
+        arguments = (command, env or os.environ.copy(), self.folder)
         self.process = server.Process(target=_main, args=arguments)
         self.process.start()
         self.pid = self.process.pid
@@ -56,21 +57,25 @@ class Popen:
         self.send_signal(signal.SIGKILL)
 
 
-def run(script: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    child = Popen(script, env)
+def run(command: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    child = Popen(command, env)
     out, err = child.communicate(timeout=300)
-    return subprocess.CompletedProcess(script, child.returncode, out, err)
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
-def _main(script: list[str], env: dict[str, str], folder: Path) -> None:
+def _main(command: list[str], env: dict[str, str], folder: Path) -> None:
     for descriptor, name in enumerate(OUTPUTS, start=1):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
-    sys.argv = script
     try:
-        runpy.run_path(script[0], run_name="__main__")
+        if command[0] == "-m":
+            sys.argv = command[1:]
+            runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = command
+            runpy.run_path(command[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # multiprocessing's children leave them out

@@ -1,8 +1,6 @@
 """python -m data_prep, as a user calls it, on tiny archives."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -10,20 +8,15 @@ import data_prep
 from data_prep import __main__ as cli
 from data_prep import pack
 from lra import config
-from tests import originals
-from tests.conftest import ROOT, TINY
+from tests import originals, warm
+from tests.conftest import TINY
 
 TASKS = {"listops": TINY, **originals.SETTINGS}
 
 
 def run(archives, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "data_prep", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"LRA_ARCHIVES": str(archives)},
-    )
+    env = os.environ | {"LRA_ARCHIVES": str(archives)}
+    return warm.run(["-m", "data_prep", *arguments], env)
 
 
 def settings():

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from lra import rows, submit
 from lra.errors import UserError
+from tests import warm
 from tests.conftest import ROOT, Runner
 
 
@@ -36,8 +35,7 @@ def changed(path, **changes):
 
 
 def command(path, board, *more):
-    words = [sys.executable, "-m", "lra.submit", str(path), f"results.root={board}", *more]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return warm.run(["-m", "lra.submit", str(path), f"results.root={board}", *more])
 
 
 def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):

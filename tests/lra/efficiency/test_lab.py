@@ -3,17 +3,14 @@
 Timings here are of sleeps, which a busy machine does not stretch; what compares computations is
 slow and wants a quiet machine."""
 
-import os
-import subprocess
-import sys
 from statistics import median
 
 import pytest
 
 from lra.efficiency import lab, records
 from lra.efficiency.lab import Cell, Lab, Limits
-from lra.environment import ROOT
 from lra.errors import UserError
+from tests import warm
 
 LIMITS = Limits(seconds=100, bytes=2 * 10**9)
 KNOWN = "tests.lra.efficiency.known."
@@ -211,23 +208,22 @@ def test_the_cell_is_what_decides_the_measurement():
     ],
 )
 def test_mistakes_end_in_one_sentence(typed, said):
-    command = [sys.executable, "-m", "lra.efficiency", typed]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
+    done = warm.run(["-m", "lra.efficiency", typed])
     assert done.returncode == 1
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
 def test_from_the_command_line(tmp_path):
-    command = [sys.executable, "-m", "lra.efficiency", "models=fnet", "lengths=64", "batch=2"]
+    command = ["-m", "lra.efficiency", "models=fnet", "lengths=64", "batch=2"]
     command += ["rounds=1", f"results.root={tmp_path}", "trainer.threads=1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = warm.run(command)
     assert done.returncode == 0, done.stderr
     found = {m.model: m for m in records.read_all(tmp_path)}
     assert set(found) == {"transformer", "transformer_explicit", "fnet"}
     fast, explicit = (found[name].training_cost for name in ("transformer", lab.EXPLICIT))
     assert fast.attention == ["aten._scaled_dot_product_flash_attention_for_cpu"]
     assert explicit.attention == [] and found["fnet"].training_cost.flops > 0
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    again = warm.run(command)
     assert fast.flops == explicit.flops
     assert "0 measurements left" in again.stdout
