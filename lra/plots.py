@@ -67,10 +67,10 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     """Mean test accuracy against training speed at the longest length; area = peak memory."""
     ours = Ours(chosen, protocol)
     tasks, models = complete(ours)
-    longest = bench.lengths[-1]
+    longest = bench.longest
     points = []
     for model in models:
-        cell = bench.cells.get((model, longest))
+        cell = bench.at_longest(model, *ours.sizes(model, tasks))
         if cell is not None and cell.seconds("training") and cell.bytes("training"):
             accuracy = sum(ours.percent(model, task) for task in tasks) / len(tasks)
             speed = cell.first.batch_size / cell.seconds("training")

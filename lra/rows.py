@@ -297,7 +297,7 @@ def read_all(root: Path) -> list[Row]:
 
 def baselines(of: list[Row]) -> dict[str, dict[str, float]]:
     """The trivial rules on the data that these rows share, as computed last."""
-    return max(of, key=lambda row: row.finished).baselines
+    return max(of, key=lambda row: row.finished).baselines if of else {}
 
 
 def done_already(row: Row, path: Path) -> str:

@@ -9,13 +9,14 @@ from itertools import combinations
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from lra.rows import score
 
 LEVEL = 0.05
-RESAMPLES = 10_000
+SMALLEST = -300.0  # log of the smallest p-value that is told from zero
 
 
 def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
@@ -38,33 +39,33 @@ def interval(accuracies: Sequence[float], n_test: int) -> tuple[float, float]:
 def p_value(a: np.ndarray, b: np.ndarray) -> float:
     """Whether two models differ. a, b: bool (seeds, N), which test examples are right.
 
-    One seed each: McNemar's exact test. Else a bootstrap over examples and seeds together: examples
-    are drawn once for both models, seeds for each by itself. n seeds drawn with replacement spread
-    by (n - 1) / n too little, so their deviations are stretched by sqrt(n / (n - 1)).
+    One seed each: McNemar's exact test. Else the level at which the interval of the difference,
+    made as in `interval`, ends at zero. Its part of the seeds is Student's for two samples of one
+    variance, which holds for a single seed against several as well; its part of the test set is
+    that of the examples' differences, since both models are scored on the same ones. (Welch and
+    Satterthwaite's one t-test for both parts errs too often: two or three seeds that happen to
+    agree make it forget the seeds.)
     """
     if len(a) == len(b) == 1:
         only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
         return float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)
-    rng = np.random.default_rng(0)
-    # Examples with one pattern of right and wrong are alike: drawing N of them is one multinomial.
-    patterns, counts = np.unique(np.concatenate([a, b]), axis=1, return_counts=True)
-    N = counts.sum()
-    drawn = rng.multinomial(N, counts / N, size=RESAMPLES) / N
-    scores = drawn @ patterns.T.astype(float)  # (RESAMPLES, seeds of a and b)
-    difference = _over_seeds(scores[:, : len(a)], rng) - _over_seeds(scores[:, len(a) :], rng)
-    smaller = min((difference <= 0).sum(), (difference >= 0).sum())
-    return min(1.0, 2 * (smaller + 1) / (RESAMPLES + 1))
+    scores = [side.mean(1) for side in (a, b)]
+    freedom = len(a) + len(b) - 2
+    pooled = sum(((side - side.mean()) ** 2).sum() for side in scores) / freedom
+    seeds = (pooled * (1 / len(a) + 1 / len(b))) ** 0.5
+    differences = a.mean(0) - b.mean(0)
+    test = (differences.var(ddof=1) / len(differences)) ** 0.5
+    difference = abs(differences.mean())
 
+    def beyond(log_p: float) -> float:
+        half = np.exp(log_p) / 2
+        return (
+            np.hypot(stats.t.isf(half, freedom) * seeds, stats.norm.isf(half) * test) - difference
+        )
 
-def _over_seeds(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(resamples, n) -> (resamples,): the mean of n seeds drawn with replacement."""
-    resamples, n = scores.shape
-    mean = scores.mean(1)
-    if n == 1:
-        return mean
-    drawn = rng.integers(n, size=(resamples, n))
-    deviation = np.take_along_axis(scores, drawn, 1).mean(1) - mean
-    return mean + (n / (n - 1)) ** 0.5 * deviation
+    if difference == 0:
+        return 1.0
+    return float(np.exp(brentq(beyond, SMALLEST, 0))) if beyond(SMALLEST) > 0 else np.exp(SMALLEST)
 
 
 def ranks(correct: list[np.ndarray]) -> list[tuple[int, int]]:

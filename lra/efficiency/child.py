@@ -34,6 +34,7 @@ from lra.module import Classification, seed_everything
 
 SECONDS = 2.0  # short steps are timed for as long as this
 MOST_STEPS = 100
+SAMPLED = 1.0  # memory is watched for as long as this, so that a sample meets a short step's peak
 WARM_UP = 5.0  # one step, and a second one if the first took less than this
 
 
@@ -125,11 +126,16 @@ class Subject:
     def cost(self, train: bool) -> Cost:
         """Inference before training: the peak is of all that came before, too."""
         self.mode(train)
-        for i in range(2 if train else 1):  # the second one has the optimiser's state
+        start = time.monotonic()
+        for i in endless():
             self.compute(self.batch(i), train)
             if train:
                 self.optimise()
-        synchronise(self.device)
+            synchronise(self.device)
+            steps = i + 1
+            enough = steps >= (2 if train else 1)  # the second one has the optimiser's state
+            if enough and time.monotonic() - start > SAMPLED:
+                break
         memory = self.memory.memory()
         counted = self.count(train)
         return Cost(memory=memory, flops=counted.flops, attention=counted.attention)

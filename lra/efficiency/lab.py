@@ -2,7 +2,7 @@
 
 python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
     [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [protocol=matched]
-    [rerun=none|disturbed|all]
+    [rerun=none|disturbed]
     [any other key of run.py, for all models: trainer=gpu, model.d_model=128, ...]
 
 models=all, or names between commas; fourier+performer is performer behind the Fourier filter. The
@@ -14,7 +14,7 @@ for memory and operations, which no load changes, in the first. A round goes thr
 before the next begins, so that a drift of the machine hits all of them. More than `memory` of the
 machine's memory or more than `seconds` is a result. The measurements are the only ledger: typed
 again, the command goes on where it was stopped. rerun=disturbed measures again what was measured
-while other processes kept the machine busy.
+while other processes kept the machine busy; to begin anew, delete <results.path>/efficiency/.
 """
 
 import hashlib
@@ -149,12 +149,10 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = Tr
     """Runs the children, that for the cost where asked. Raises UserError where one ends otherwise
     than by itself or a limit."""
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
-    facts, stopped = child(cell, "cost", steps, limits) if cost else ({}, None)
-    if not stopped or stopped[0] != "oom":
-        timed, stopped_too = child(cell, "time", steps, limits)
-        facts |= timed
-        stopped = stopped or stopped_too
-    status, reason = stopped or ("done", None)
+    facts, without_cost = child(cell, "cost", steps, limits) if cost else ({}, None)
+    timed, untimed = child(cell, "time", steps, limits)
+    facts |= timed
+    status, reason = untimed or without_cost or ("done", None)
     seconds = time.monotonic() - start
     head, dirty = commit()
     return Measurement(
@@ -255,7 +253,7 @@ class Lab:
         self.found: dict[str, list[Measurement]] = {cell.id: [] for cell in cells}
         self.every = records.read_all(root)
         for measurement in self.every:
-            again = rerun == "all" or (rerun == "disturbed" and measurement.disturbed)
+            again = rerun == "disturbed" and measurement.disturbed
             if measurement.cell in self.found and not again and not self._raised(measurement):
                 self.found[measurement.cell].append(measurement)
 
@@ -344,7 +342,7 @@ def main() -> None:
     given, overrides = arguments.split(sys.argv[1:], DEFAULTS)
     steps, compile_ = arguments.number(given, "steps"), arguments.truth(given, "compile")
     batch, rounds = arguments.number(given, "batch"), arguments.number(given, "rounds")
-    rerun = arguments.choice(given, "rerun", ("none", "disturbed", "all"))
+    rerun = arguments.choice(given, "rerun", ("none", "disturbed"))
     try:
         share = float(given["memory"])
     except ValueError:

@@ -1,18 +1,24 @@
 """What the measurements say: medians, ratios to the transformer, growth, where a model overtakes.
 
-A number is the median over the rounds; a ratio is taken within each round before that, so that a
-machine that slows down between rounds does not enter it.
+A number is the median over the rounds. A ratio is taken before that, between each round and the
+other model's round that is nearest in time, so that a machine that slows down does not enter it.
 """
 
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from statistics import mean, median, quantiles
 
 from lra.efficiency.records import Cost, Measurement, Timing
 
 BASELINE, EXPLICIT = "transformer", "transformer_explicit"
+
+
+def sizes(config: dict) -> tuple:
+    """What makes two models of one name compare in speed."""
+    return tuple(config.get("model", {}).get(k) for k in ("d_model", "n_layers", "n_heads", "d_ff"))
 
 
 @dataclass
@@ -30,20 +36,24 @@ class Rounds:
         """Without those that other processes disturbed, if there are others."""
         return [m for m in self.rounds if not m.disturbed] or self.rounds
 
-    @property
-    def status(self) -> str:
-        return next((m.status for m in self.rounds if m.status != "done"), "done")
+    def timed(self, phase: str) -> list[Measurement]:
+        return [m for m in self.quiet if getattr(m, phase)]
 
-    def timings(self, phase: str) -> dict[int, Timing]:
-        return {m.round: getattr(m, phase) for m in self.quiet if getattr(m, phase)}
+    def timings(self, phase: str) -> list[Timing]:
+        return [getattr(m, phase) for m in self.timed(phase)]
+
+    def status(self, phase: str) -> str:
+        """oom or timeout where that kept the phase from being timed."""
+        lost = [m.status for m in self.rounds if m.status != "done" and not getattr(m, phase)]
+        return lost[0] if lost else "done"
 
     def seconds(self, phase: str) -> float | None:
         """Of a step."""
-        return _median(median(t.step_seconds) for t in self.timings(phase).values())
+        return _median(median(t.step_seconds) for t in self.timings(phase))
 
     def quartiles(self, phase: str) -> tuple[float, float] | None:
         """Of the seconds of all timed steps of all rounds."""
-        steps = [s for t in self.timings(phase).values() for s in t.step_seconds]
+        steps = [s for t in self.timings(phase) for s in t.step_seconds]
         if len(steps) < 2:
             return None
         low, _, high = quantiles(steps, n=4)
@@ -65,15 +75,11 @@ class Rounds:
 
     def part(self, phase: str, name: str) -> float | None:
         """Median of data_seconds or optimiser_seconds."""
-        return _median(
-            median(getattr(t, name)) for t in self.timings(phase).values() if getattr(t, name)
-        )
+        return _median(median(getattr(t, name)) for t in self.timings(phase) if getattr(t, name))
 
     def compile_seconds(self, phase: str) -> float | None:
         """What the first step took beyond a later one: compiling, and tables made once."""
-        return _median(
-            t.first_seconds - median(t.step_seconds) for t in self.timings(phase).values()
-        )
+        return _median(t.first_seconds - median(t.step_seconds) for t in self.timings(phase))
 
     @property
     def attention(self) -> str:
@@ -85,6 +91,20 @@ class Rounds:
             for name in cost.attention
         }
         return ", ".join(sorted(names)) or "none fused"
+
+
+def _step_seconds(measurement: Measurement, phase: str) -> float:
+    return median(getattr(measurement, phase).step_seconds)
+
+
+def _nearest(others: list[Measurement], to: Measurement) -> Measurement:
+    """In time."""
+
+    def distance(other: Measurement) -> tuple:
+        start, own = (datetime.fromisoformat(m.started) for m in (other, to))
+        return abs((start - own).total_seconds()), abs(other.round - to.round)
+
+    return min(others, key=distance)
 
 
 def _median(values) -> float | None:
@@ -128,15 +148,27 @@ class Bench:
     def lengths(self) -> list[int]:
         return sorted({length for _, length in self.cells})
 
+    @cached_property
+    def longest(self) -> int:
+        """Of the lengths at which most models were measured."""
+        measured = [length for _, length in self.cells]
+        return max(self.lengths, key=lambda length: (measured.count(length), length))
+
+    def at_longest(self, model: str, *wanted: tuple) -> Rounds | None:
+        """The model's cell at the longest length; None where it has other sizes than are wanted."""
+        cell = self.cells.get((model, self.longest))
+        return cell if cell and set(wanted) == {sizes(cell.first.config)} else None
+
     def speedup(self, model: str, length: int, phase: str, over: str) -> float | None:
         """How many times faster than the model `over` at the same length."""
         pair = [self.cells.get((name, length)) for name in (model, over)]
         if None in pair:
             return None
-        ours, theirs = (cell.timings(phase) for cell in pair)
+        ours, theirs = (cell.timed(phase) for cell in pair)
+        if not theirs:
+            return None
         return _median(
-            median(theirs[r].step_seconds) / median(ours[r].step_seconds)
-            for r in sorted(ours.keys() & theirs.keys())
+            _step_seconds(_nearest(theirs, m), phase) / _step_seconds(m, phase) for m in ours
         )
 
     def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
@@ -240,8 +272,13 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
 
 
 def largest(found: list[Bench]) -> Bench | None:
-    """Where most was measured."""
-    return max(found, key=lambda bench: len(bench.cells), default=None)
+    """Where most was measured, as the models are: what was compiled or has other settings counts
+    only where there is nothing else."""
+
+    def order(bench: Bench) -> tuple:
+        return not (bench.first.compile or bench.first.overrides), len(bench.cells)
+
+    return max(found, key=order, default=None)
 
 
 def _newest(measurements: list[Measurement]) -> list[Measurement]:

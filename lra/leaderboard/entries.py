@@ -7,7 +7,7 @@ from statistics import mean
 from lra import check, config, published, rows
 from lra.config import flatten
 from lra.efficiency.records import Measurement
-from lra.efficiency.report import Bench, benches, largest
+from lra.efficiency.report import Bench, benches, largest, sizes
 from lra.rows import Row
 from lra.statistics import interval
 from lra.tables import accuracy
@@ -51,6 +51,7 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
                     "origin": SUBMITTED if first.origin else MEASURED,
                     "matched": _matched(first),
                     "badges": _badges(entry.rows, certified),
+                    "sizes": list(sizes(first.config)),
                     "provenance": provenance(entry.rows, root),
                 }
             )
@@ -99,7 +100,7 @@ def figures() -> list[dict]:
 
 
 EMPTY = dict.fromkeys(
-    ["rank", "low", "high", "seeds", "parameters", "speed", "memory", "device", "matched"]
+    ["rank", "low", "high", "seeds", "parameters", "speed", "memory", "device", "matched", "sizes"]
 )
 
 
@@ -186,10 +187,9 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
     if not found:
         return {"trade_off": {}, "lengths": {}, "conditions": ""}
     bench = largest(found)
-    longest = bench.lengths[-1]
     points = defaultdict(list)
     for line in lines:
-        cell = bench.cells.get((line["model"], longest))
+        cell = bench.at_longest(line["model"], tuple(line["sizes"] or ()))
         seconds = cell and cell.seconds("training")
         if line["origin"] == MEASURED and seconds and cell.bytes("training"):
             points[f"{line['protocol']} · {line['task']}/{line['variant']}"].append(
@@ -209,7 +209,7 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
             "inference: ms a step": _series(bench, "inference", "seconds", 1000),
             "inference: peak memory, MB": _series(bench, "inference", "bytes", 1e-6),
         },
-        "longest": longest,
+        "longest": bench.longest,
         "conditions": bench.conditions,
     }
 

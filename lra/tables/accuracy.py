@@ -236,9 +236,9 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "transformer of the same width and depth"
     ]
     tied = [
-        "a rank such as 2-4: the data cannot tell these models apart (pairwise on the test "
-        "examples, bootstrap over examples and seeds, McNemar for single seeds; Holm at 5 % over "
-        "the table)"
+        "a rank such as 2-4: the data cannot tell these models apart (pairwise on the "
+        "same test examples: a t-test over seeds and examples, McNemar's for single seeds; Holm at "
+        "5 % over the table)"
     ]
     single = [
         f"{TEST_SET_ONLY}: one seed, so interval and rank hold for this trained model, not for "

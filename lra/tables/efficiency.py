@@ -1,5 +1,5 @@
-"""Speed and memory by length, and LRA's Table 2 and the Fourier Transformer's efficiency table
-beside what was measured here."""
+"""Speed and memory by length, and beside it what LRA's Table 2, the Fourier Transformer's and
+Skyformer's efficiency tables say of bytes of text."""
 
 import pandas as pd
 
@@ -13,8 +13,11 @@ PAPERS = {
     "lra": "Long Range Arena, Table 2 (Tay et al. 2021, arXiv 2011.04006): byte-level text, batch "
     "32, 4x4 TPU V3",
     "fourier": "Fourier Transformer, speed and memory (He et al. 2023, arXiv 2305.15099): text",
+    "skyformer": "Skyformer, Table 2 (Chen et al. 2021, arXiv 2111.00035): text, Tesla V100; "
+    "ratios of its training hours and GB",
 }
 RATIOS = {"speed_ratio": "speed", "memory_ratio": "memory"}
+ABSOLUTE = {"steps_per_s": "steps/s", "memory_gb": "GB"}
 NEAR = 0.05  # 1,024 stands for their 1K
 
 
@@ -27,20 +30,26 @@ def document(measurements: list[Measurement], verified_only: bool = False) -> Do
             f"torch {bench.first.environment['torch']}; matrix products at "
             f"{bench.matmul_rate / 1e9:.0f} GFLOP/s"
         )
+        if bench.first.compile and bench.first.environment["device_type"] == "cpu":
+            notes.append(f"{bench.conditions}: peak memory holds the compiler, too")
         tables += lab(bench)
         for name, title in PAPERS.items():
-            theirs = figures[(figures.table == name) & figures.metric.isin(RATIOS)]
+            theirs = figures[(figures.table == name) & (figures.task == "text")]
+            if name == "skyformer":
+                theirs = _ratios_of(theirs)
             if theirs.empty:
                 notes.append(f"{title}: no figure is verified")
-            else:
-                tables.append(paper(title, theirs, bench))
+                continue
+            tables.append(paper(title, theirs, bench, RATIOS))
+            if set(ABSOLUTE) <= set(theirs.metric):
+                tables.append(paper(f"{title}, as printed", theirs, bench, ABSOLUTE))
         notes += [f"not a quiet machine ({bench.conditions}): {text}" for text in bench.disturbed]
     notes += [
         "text of bytes at full length, without padding; a step is forward, backward and optimiser; "
         "the batch is fetched before it (data, apart); one process a cell and round, a warm-up, "
         "the device synchronised",
         "a time is the median of the rounds' medians (in the .csv with the quartiles of all "
-        "steps); a ratio is taken within each round",
+        "steps); a ratio is taken between rounds that are nearest in time",
         "memory: peak above the level before the model, of the allocator on CUDA, of anonymous "
         "resident memory on CPU, in a process where the C library keeps no freed buffers",
         "a growth is fitted to the lengths that were measured: fewer where time or memory ran out",
@@ -105,17 +114,17 @@ def _by_length(bench: Bench, phase: str, title: str, text) -> Table:
 
 def _speed(bench: Bench, cell: Rounds, phase: str) -> str:
     seconds = cell.seconds(phase)
+    lost = cell.status(phase)
     if seconds is None:
-        return cell.status
-    lost = "" if cell.status == "done" else f" ({cell.status} in another round)"
-    return f"{1 / seconds:.2f}{lost}"
+        return lost
+    return f"{1 / seconds:.2f}" + ("" if lost == "done" else f" ({lost} in another round)")
 
 
 def _ratios(bench: Bench, cell: Rounds, phase: str) -> str:
     """2.1 (5.0): over the fused transformer, and over the explicit one."""
     key = cell.first.model, cell.first.length, phase
     if cell.seconds(phase) is None:
-        return cell.status
+        return cell.status(phase)
     over = [bench.speedup(*key, other) for other in (BASELINE, EXPLICIT)]
     fast, explicit = ("-" if ratio is None else f"{ratio:.2f}" for ratio in over)
     return f"{fast} ({explicit})"
@@ -124,13 +133,13 @@ def _ratios(bench: Bench, cell: Rounds, phase: str) -> str:
 def _memory(bench: Bench, cell: Rounds, phase: str) -> str:
     value = cell.bytes(phase)
     if value is None:
-        return "-" if cell.status == "done" else cell.status
+        return next((m.status for m in cell.rounds if m.status != "done"), "-")
     return f"{value / 1e6:,.0f}"
 
 
 def _details(bench: Bench) -> Table:
     """Of training at the longest length."""
-    longest = bench.lengths[-1]
+    longest = bench.longest
     lines = []
     for model in bench.models:
         cell = bench.cells.get((model, longest))
@@ -146,7 +155,11 @@ def _details(bench: Bench) -> Table:
                 "examples/s": f"{cell.first.batch_size / seconds:.1f}",
                 "data ms": f"{1000 * cell.part('training', 'data_seconds'):.1f}",
                 "optimiser ms": f"{1000 * cell.part('training', 'optimiser_seconds'):.1f}",
-                "first step, more ms": f"{1000 * cell.compile_seconds('training'):,.0f}",
+                **(
+                    {"compiling, s": f"{cell.compile_seconds('training'):.1f}"}
+                    if cell.first.compile
+                    else {}
+                ),
                 "GFLOP a step": _or_dash(cell.flops("training"), "{:.1f}", 1e-9),
                 "MFU": _or_dash(bench.utilisation(model, longest, "training"), "{:.0f} %", 100),
                 "parameters": _or_dash(cell.first.parameters, "{:,}"),
@@ -173,7 +186,7 @@ def _long(bench: Bench, model: str, length: int, phase: str) -> dict | None:
         "model": model,
         "length": length,
         "phase": phase,
-        "status": "done" if seconds is not None else cell.status,
+        "status": "done" if seconds is not None else cell.status(phase),
         "rounds": len(cell.timings(phase)),
         "seconds": seconds,
         "lower_quartile": low,
@@ -186,18 +199,37 @@ def _long(bench: Bench, model: str, length: int, phase: str) -> dict | None:
         "memory_to_explicit": bench.memory_ratio(*key, EXPLICIT),
         "data_seconds": cell.part(phase, "data_seconds"),
         "optimiser_seconds": cell.part(phase, "optimiser_seconds"),
-        "compile_seconds": cell.compile_seconds(phase),
+        "compile_seconds": cell.compile_seconds(phase) if cell.first.compile else None,
         "flops": cell.flops(phase),
         "mfu": bench.utilisation(*key),
         "attention": cell.attention,
     }
 
 
-def paper(title: str, figures: pd.DataFrame, bench: Bench) -> Table:
-    """Ratios to the transformer: published, ours to the explicit one, ours to the fused one."""
+def _ratios_of(figures: pd.DataFrame) -> pd.DataFrame:
+    """Skyformer prints hours and GB: the same as ratios to its transformer."""
+    base = figures[figures.model == BASELINE].set_index("metric").value
+    if base.empty:
+        return figures.head(0)
+    speed, memory = (figures[figures.metric == name] for name in ("train_hours", "memory_gb"))
+    return pd.concat(
+        [
+            speed.assign(metric="speed_ratio", value=base["train_hours"] / speed.value),
+            memory.assign(metric="memory_ratio", value=memory.value / base["memory_gb"]),
+        ]
+    )
+
+
+def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, str]) -> Table:
+    """metrics: RATIOS to the transformer (published, ours to the explicit and to the fused one), or
+    ABSOLUTE."""
+    figures = figures[figures.metric.isin(metrics)]
     lengths = sorted(figures.length.unique())
-    heads = [(metric, n) for metric in RATIOS for n in lengths]
-    columns = ["method", "", *(f"{RATIOS[metric]} {n // 1000}K" for metric, n in heads)]
+    heads = [(metric, n) for metric in metrics for n in lengths]
+    columns = ["method", "", *(f"{metrics[metric]} {n // 1000}K" for metric, n in heads)]
+    compared = (("ours, to N x N", EXPLICIT), ("ours, to fused", BASELINE))
+    if metrics is ABSOLUTE:
+        compared = (("ours", None),)
     lines, styles = [], []
 
     def add(method: str, which: str, cells: list[str], marks: list[str]) -> None:
@@ -208,9 +240,9 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench) -> Table:
         theirs = {(f.metric, f.length): f for f in group.itertuples()}
         known = [theirs.get(head) for head in heads]
         marks = ["" if f is None or f.status != published.RECALLED else f.status for f in known]
-        add(method, "published", ["-" if f is None else f"{f.value:g}" for f in known], marks)
+        add(method, "published", ["-" if f is None else f"{f.value:.4g}" for f in known], marks)
         model = group.model.iloc[0]
-        for label, other in (("ours, to N x N", EXPLICIT), ("ours, to fused", BASELINE)):
+        for label, other in compared:
             cells = [_ours(bench, model, metric, n, other) for metric, n in heads]
             if set(cells) != {"-"}:
                 add("", label, cells, [""] * len(heads))
@@ -223,13 +255,20 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench) -> Table:
     )
 
 
-def _ours(bench: Bench, model: str, metric: str, n: int, other: str) -> str:
+def _ours(bench: Bench, model: str, metric: str, n: int, other: str | None) -> str:
+    """Of training, at the length that stands for n; other: to whom a ratio is."""
     near = [length for length in bench.lengths if abs(length / n - 1) <= NEAR]
-    if not near:
+    cell = bench.cells.get((model, near[0])) if near else None
+    if cell is None:
         return "-"
-    ratio = bench.speedup if metric == "speed_ratio" else bench.memory_ratio
-    value = ratio(model, near[0], "training", other)
-    cell = bench.cells.get((model, near[0]))
+    key = model, near[0], "training"
+    seconds, peak = cell.seconds("training"), cell.bytes("training")
+    value = {
+        "steps_per_s": seconds and 1 / seconds,
+        "memory_gb": peak and peak / 1e9,
+        "speed_ratio": other and bench.speedup(*key, other),
+        "memory_ratio": other and bench.memory_ratio(*key, other),
+    }[metric]
     if value is None:
-        return "-" if cell is None or cell.status == "done" else cell.status
+        return "-" if cell.status("training") == "done" else cell.status("training")
     return f"{value:.2f}"

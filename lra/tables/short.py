@@ -1,6 +1,7 @@
 """The few lines at the top of the README: accuracy of what was trained on several tasks, and what
 it costs at the longest length that was measured."""
 
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -16,20 +17,22 @@ START, END = "<!-- python -m lra.tables: -->\n", "<!-- :python -m lra.tables -->
 
 
 def most_complete(chosen: list[Row]) -> str:
-    """The protocol that has most (model, task) pairs."""
-    pairs = {row.protocol: set() for row in sorted(chosen, key=lambda row: row.protocol)}
-    for row in chosen:
-        if row.task in TASKS:
-            pairs[row.protocol].add((row.model, row.task))
-    return max(pairs, key=lambda protocol: len(pairs[protocol]))
+    """The protocol in which most (model, task) pairs are ours."""
+    protocols = sorted({row.protocol for row in chosen})
+    return max(protocols, key=lambda protocol: len(Ours(chosen, protocol).rows))
 
 
 def complete(ours: Ours) -> tuple[list[str], list[str]]:
-    """Tasks that three models or more have, and the models that have all of these."""
+    """The tasks, and the models that have all of them, of the largest full table that the rows
+    fill; of equal ones that with more tasks."""
     having = {t: {model for model, task in ours.rows if task == t} for t in TASKS}
-    tasks = [task for task in TASKS if len(having[task]) >= 3]
-    models = set.intersection(*(having[task] for task in tasks)) if tasks else set()
-    return tasks, sorted(models)
+    full = [
+        (tasks, sorted(set.intersection(*(having[task] for task in tasks))))
+        for n in range(len(TASKS), 0, -1)
+        for tasks in combinations(TASKS, n)
+    ]
+    tasks, models = max(full, key=lambda pair: len(pair[0]) * len(pair[1]))
+    return list(tasks), models
 
 
 def table(chosen: list[Row], measurements: list[Measurement]) -> str:
@@ -50,9 +53,10 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
         mean = sum(scores) / len(scores)
         line["mean %"] = f"{mean:.1f}"
         if bench:
-            n = bench.lengths[-1]
-            speed = bench.speedup(model, n, "training", BASELINE)
-            memory = bench.memory_ratio(model, n, "training", BASELINE)
+            n = bench.longest
+            same = bench.at_longest(model, *ours.sizes(model, tasks))
+            speed = bench.speedup(model, n, "training", BASELINE) if same else None
+            memory = bench.memory_ratio(model, n, "training", BASELINE) if same else None
             line[f"speed at {n:,}"] = "-" if speed is None else f"{speed:.2f}"
             line[f"memory at {n:,}"] = "-" if memory is None else f"{memory:.2f}"
         lines.append((-mean, model, line))

@@ -61,16 +61,44 @@ def test_single_seeds_are_compared_by_mcnemar():
 
 
 @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 3), (1, 3)])
-def test_equal_models_are_told_apart_no_more_often_than_the_level(seeds, monkeypatch):
-    """Two models of one skill. With one seed on a side its seeds' noise is unknown: none here."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 500)
-    rng = np.random.default_rng(seeds)
-    spread = 0.0 if 1 in seeds else 0.1
-    below = 0
-    for _ in range(200):
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0])
+def test_equal_models_are_told_apart_no_more_often_than_the_level(seeds, spread):
+    """Two models of one skill, where the test set, both, or the seeds make the noise. Holm's
+    correction asks for small levels, too."""
+    rng = np.random.default_rng([*seeds, int(10 * spread)])
+    found = []
+    for _ in range(800):
         both, _ = arena(rng, sum(seeds), 300, 0.3, spread)
-        below += statistics.p_value(both[: seeds[0]], both[seeds[0] :]) < 0.05
-    assert below / 200 <= 0.09, below  # 0.05 and two standard errors, and few seeds
+        found.append(statistics.p_value(both[: seeds[0]], both[seeds[0] :]))
+    for level, most in ((0.05, 0.075), (0.01, 0.02), (0.001, 0.005)):
+        assert np.mean(np.array(found) < level) <= most
+
+
+def test_the_p_value_is_students_where_the_test_set_adds_nothing():
+    """Every seed's errors lie elsewhere among a million examples."""
+    rng = np.random.default_rng(0)
+    N = 10**6
+    accuracies = [[0.40, 0.42, 0.47], [0.48, 0.50, 0.53]]
+    a, b = (np.array([rng.permutation(N) < round(p * N) for p in side]) for side in accuracies)
+    assert statistics.p_value(a, b) == pytest.approx(stats.ttest_ind(*accuracies).pvalue, rel=0.01)
+
+
+def test_the_p_value_is_that_of_the_examples_where_the_seeds_agree():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 1000)) < [[0.5], [0.45]]
+    expected = stats.ttest_1samp(a.astype(float) - b, 0).pvalue
+    found = statistics.p_value(np.array([a, a]), np.array([b, b, b]))
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_many_models_can_still_be_told_apart():
+    """Holm over 300 pairs needs p-values below 0.0002."""
+    rng = np.random.default_rng(0)
+    difficulty = rng.normal(0, 1.5, 4000)
+    right = [
+        rng.random((3, 4000)) < special.expit(level - difficulty) for level in [2.0] + [0] * 24
+    ]
+    assert statistics.ranks(right)[0] == (1, 1)
 
 
 def test_different_models_are_told_apart():

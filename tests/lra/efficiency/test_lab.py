@@ -101,8 +101,6 @@ def test_rounds_go_through_all_models_and_results_are_not_measured_again(tmp_pat
     assert measured == [(2, "transformer")]
     Lab(cells, 3, tmp_path, LIMITS).run(5)
     assert len(measured) == 1
-    Lab(cells, 1, tmp_path, LIMITS, rerun="all").run(5)
-    assert len(measured) == 3
 
 
 def test_memory_and_operations_are_measured_once(tmp_path, monkeypatch):

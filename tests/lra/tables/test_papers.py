@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from lra import config, published, rows
 from lra.statistics import interval
@@ -12,6 +13,7 @@ BASELINES = {"majority label": {"val": 0.17, "test": 0.18}}
 def scored(model: str, task: str, correct: int, seed: int = 0, **changes) -> rows.Row:
     protocol = changes.get("protocol", "matched")
     settings = {
+        "schedule_source": "Nystromformer LRA code (mlpen/Nystromformer@5689313): steps, batch",
         "model": model,
         "task": task,
         "variant": papers.usual_variant(task, protocol, model),
@@ -53,7 +55,7 @@ def test_ours_stands_beside_the_published_figure():
 
 @pytest.mark.parametrize(("correct", "style"), [(384, ""), (500, "outside")])
 def test_a_difference_outside_the_interval_is_marked(correct, style):
-    _, table, _ = lines([scored("transformer", "listops", correct)], "skyformer")
+    _, table, _ = lines([scored("transformer", "listops", correct)], "nystromformer")
     line = table.frame[table.frame[""] == "difference"].index[0]
     assert table.style(line, "ListOps") == style
 
@@ -70,6 +72,58 @@ def test_one_column_is_of_one_data_set_and_without_submissions():
     theirs = scored("luna", "listops", 900, fingerprint="e" * 64, origin="A. Person")
     ours = papers.Ours([old, new, theirs], "matched")
     assert set(ours.rows) == {("fnet", "listops")}
+
+
+def test_a_schedule_of_which_a_part_is_the_papers_is_not_its_protocol():
+    paper = papers.PAPERS["nystromformer"]
+    for task in papers.TASKS:
+        cfg = config.compose([f"task={task}", "model=fnet"])
+        whole = "part" if "chosen on val" in cfg.source.schedule else "whole"
+        followed = paper.followed_by(row(schedule_source=cfg.source.schedule))
+        assert followed == (whole == "whole") == (task != "listops")
+
+
+def test_every_paper_has_settings_that_follow_it():
+    for paper in papers.PAPERS.values():
+        presets = (config.CONF / "preset/paper").glob("*/*.yaml")
+        assert any(
+            paper.followed_by(row(preset_source=OmegaConf.load(path).source.preset))
+            for path in presets
+        )
+
+
+def test_under_protocol_paper_a_table_has_the_rows_of_its_own_paper():
+    """Their variants of Text differ, and never share a column."""
+    chosen = [
+        scored(
+            model,
+            "text",
+            correct,
+            protocol="paper",
+            fingerprint=model[:1] * 64,
+            preset_source=f"{paper.code}@0123456, config.py",
+        )
+        for model, paper, correct in (
+            ("transformer", papers.PAPERS["lra"], 640),
+            ("nystromformer", papers.PAPERS["nystromformer"], 650),
+            ("skyformer", papers.PAPERS["skyformer"], 660),
+        )
+    ]
+    assert len({r.variant for r in chosen}) == 2
+    found, table, document = lines(chosen, "skyformer", "paper")
+    own = {line["method"] or which for (_, which), line in found.items() if "ours" in which}
+    assert len(own) == 1 and found["Skyformer", "difference"]["Text"] != "-"
+    assert found["[majority label]", "trivial"]["Text"] == "18.00"
+    assert len([t for t in document.tables if "protocol paper" in t.title]) == 3
+    joined = papers.Ours(chosen, "paper")  # without a paper: one variant all the same
+    assert len({r.variant for seeds in joined.rows.values() for r in seeds}) == 1
+
+
+def test_path_x_is_a_column_of_lras_table_and_in_no_mean():
+    found, _, _ = lines([scored("transformer", "pathx", 500), scored("transformer", "text", 600)])
+    assert found["Transformer", "published"]["Path-X"] == "FAIL"
+    assert found["Transformer", "ours (matched)"]["Path-X"].startswith("50.00 [")
+    assert found["Transformer", "ours (matched)"]["mean"] == "60.00 (of T)"
 
 
 def test_a_mean_names_its_tasks_and_takes_no_missing_cell():
@@ -96,7 +150,6 @@ def test_protocols_variants_and_modified_rows_do_not_meet():
     assert [ours[task] for task in papers.TASKS.values()][1:] == ["-"] * 4
     lite, _, _ = lines(chosen, protocol="lite")
     assert lite["Transformer", "ours (lite)"]["ListOps"] == "-"
-    assert any("lite is none of these papers'" in note for note in document.notes)
     assert not any("scisumm" in note for note in document.notes)
 
 
