@@ -253,14 +253,19 @@ def read_array(path: Path) -> np.ndarray:
         raise UserError(f"{path} cannot be read: restore it.") from error
 
 
+def predictions(root: Path, row: Row) -> np.ndarray | None:
+    """The predicted class of each test example of a row stored below `root`, where they are."""
+    path = _beside(root, row, ".npy")
+    return read_array(path) if path.exists() else None
+
+
 def correct(root: Path, row: Row) -> np.ndarray | None:
     """bool (N,): which test examples a stored row has right; None where its predictions or the
     labels are not stored below `root`. Raises UserError where they contradict the row."""
     path = _beside(root, row, ".npy")
-    true = labels(root, row.fingerprint)
-    if not path.exists() or true is None:
+    predicted, true = predictions(root, row), labels(root, row.fingerprint)
+    if predicted is None or true is None:
         return None
-    predicted = read_array(path)
     right = predicted == true[: len(predicted)]
     if (right.sum(), len(right)) != (row.test.correct, row.test.n):
         raise UserError(

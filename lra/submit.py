@@ -32,29 +32,29 @@ def check(path: Path, root: Path) -> Row:
     row = rows.read(path)
     if row.status != "done" or row.test is None or row.val is None:
         raise _refused(path, f"it is {row.status}, and only finished rows with a test score count")
-    _recompute(path, row, root)
+    board = rows.read_all(root)
+    alike = [known for known in board if known.fingerprint[:16] == row.fingerprint[:16]]
+    same_data = [known for known in alike if known.fingerprint == row.fingerprint]
+    if len(same_data) < len(alike):
+        raise _refused(path, f"no data here have the fingerprint {row.fingerprint}")
+    predicted = _recompute(path, row, root)
     _configuration(path, row)
     _printable(path, row)
-    board = rows.read_all(root)
-    same_data = [known for known in board if known.fingerprint == row.fingerprint]
     if same_data and row.baselines != rows.baselines(same_data):
         raise _refused(path, "its trivial baselines are not those of the same data here")
     for known in board:
-        if known.status == "done" and known.cell == row.cell and _same(known, row):
+        theirs = rows.predictions(root, known) if known.cell == row.cell else None
+        if theirs is not None and np.array_equal(theirs, predicted):
             raise _refused(path, f"it is on the board already, as {known.name}")
     return row
-
-
-def _same(known: Row, row: Row) -> bool:
-    return known.test_logits_sha256 == row.test_logits_sha256
 
 
 def _refused(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is refused: {reason}.")
 
 
-def _recompute(path: Path, row: Row, root: Path) -> None:
-    """The accuracy from the predictions and our own labels."""
+def _recompute(path: Path, row: Row, root: Path) -> np.ndarray:
+    """The accuracy from the predictions and our own labels. -> the predictions"""
     labels = rows.labels(root, row.fingerprint)
     if labels is None:
         raise _refused(
@@ -77,8 +77,11 @@ def _recompute(path: Path, row: Row, root: Path) -> None:
             f"its predictions have {found.correct:,} of {found.n:,} right, but it claims "
             f"{row.test.correct:,} of {row.test.n:,}",
         )
-    if not np.allclose(list(row.test.model_dump().values()), list(found.model_dump().values())):
-        raise _refused(path, "accuracy and interval do not follow from its counts")
+    for claimed in (row.test, row.val):
+        follows = rows.score(claimed.correct, claimed.n)
+        if not np.allclose(*(list(s.model_dump().values()) for s in (claimed, follows))):
+            raise _refused(path, "accuracy and interval do not follow from its counts")
+    return predicted
 
 
 def _configuration(path: Path, row: Row) -> None:
@@ -125,6 +128,13 @@ def _configuration(path: Path, row: Row) -> None:
         raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters}")
     if transformer_parameters(cfg) != row.transformer_parameters:
         raise _refused(path, "the transformer of its sizes has another number of parameters")
+    last = cfg.trainer.max_steps
+    if row.select != cfg.select or row.last_step != last or not 0 < row.selected_step <= last:
+        raise _refused(
+            path,
+            f"it says {row.select} at step {row.selected_step} of {row.last_step}, and its "
+            f"protocol selects {cfg.select} of {last} steps",
+        )
     said = (row.preset_source, row.schedule_source, row.cost)
     if said != (cfg.source.preset, cfg.source.schedule, cfg.model.cost):
         raise _refused(path, "its sources or its claimed cost are not those of its configuration")
@@ -171,7 +181,7 @@ def main() -> None:
     if not paths or not origin:
         raise UserError(
             "Name the rows and who measured them: python -m lra.submit "
-            'results/runs/<task>/<model>/<row>.json origin="A. Person, github.com/..."'
+            'submissions/<you>/<row>.json origin="A. Person, github.com/..."'
         )
     root = Path(config.compose(overrides).results.path)
     checked = [(path, check(path, root)) for path in paths]  # all or none

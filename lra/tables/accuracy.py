@@ -125,6 +125,42 @@ def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
     )
 
 
+def _numbers(rank: str, name: str, group: list[Row]) -> dict:
+    """The same for the CSV file: accuracies in percent, speeds and memory where one device's."""
+    first = group[0]
+    tests = [100 * row.test.accuracy for row in group]
+    low, high = interval([row.test.accuracy for row in group], first.test.n)
+    devices = sorted({device(row) for row in group})
+    alike = group if len(devices) == 1 else []
+
+    def average(values) -> float | None:
+        known = [value for value in values if value is not None]
+        return mean(known) if known else None
+
+    return {
+        "rank": rank,
+        "model": name,
+        "accuracy": mean(tests),
+        "low": 100 * low,
+        "high": 100 * high,
+        "sd": stdev(tests) if len(tests) > 1 else None,
+        "n_seeds": len(group),
+        "seeds": " ".join(str(row.seed) for row in group),
+        "at_chance": all(row.at_chance for row in group),
+        "val_accuracy": average(100 * row.val.accuracy for row in group),
+        "length": first.config["model"]["seq_len"],
+        "cost": first.cost or config.cost(first.model),
+        "parameters": first.parameters,
+        "size_matched": None if first.extra_size is None else not not_size_matched(first),
+        "train_examples_per_second": average(r.speed.train_examples_per_second for r in alike),
+        "eval_examples_per_second": average(r.speed.eval_examples_per_second for r in alike),
+        "peak_bytes": average(row.memory and row.memory.peak_bytes for row in alike),
+        "train_seconds": average(row.train_seconds for row in alike),
+        "device": "; ".join(devices),
+        "preset": _preset(first),
+    }
+
+
 def _preset(row: Row) -> str:
     source = row.preset_source or "shared setting"
     return f"{source} (chosen by {row.trials} trials)" if row.trials else source
@@ -196,10 +232,11 @@ def tables(chosen: list[Row], root: Path) -> list[Table]:
     """Best model first; the trivial baselines of the data stand among the models as lines."""
     result = []
     for (task, variant, fingerprint, protocol), models in entries(chosen, root).items():
-        lines = [
-            (mean(r.test.accuracy for r in entry.rows), _line(entry.rank, entry.name, entry.rows))
-            for entry in models
-        ]
+        lines = []
+        for entry in models:
+            what = entry.rank, entry.name, entry.rows
+            score = mean(row.test.accuracy for row in entry.rows)
+            lines.append((score, _line(*what), _numbers(*what)))
         baselines = rows.baselines([row for entry in models for row in entry.rows])
         for name, accuracy in baselines.items():
             line = dict.fromkeys(COLUMNS, "-")
@@ -209,12 +246,15 @@ def tables(chosen: list[Row], root: Path) -> list[Table]:
                 "val %": _percent(accuracy["val"]),
                 "preset": "trivial baseline",
             }
-            lines.append((accuracy["test"], line))
-        lines.sort(key=lambda pair: (-pair[0], pair[1]["model"]))
-        frame = pd.DataFrame([line for _, line in lines], columns=COLUMNS)
+            numbers = {"model": line["model"], "accuracy": 100 * accuracy["test"]}
+            numbers["val_accuracy"] = 100 * accuracy["val"]
+            lines.append((accuracy["test"], line, numbers))
+        lines.sort(key=lambda parts: (-parts[0], parts[1]["model"]))
+        frame = pd.DataFrame([line for _, line, _ in lines], columns=COLUMNS)
+        long = pd.DataFrame([numbers for *_, numbers in lines])
         title = f"{task}/{variant} (data {fingerprint}), protocol {protocol}"
         terminal = [c for c in COLUMNS if c not in NOT_SHOWN]
-        result.append(Table(title, frame, terminal=terminal))
+        result.append(Table(title, frame, long=long, terminal=terminal))
     return result
 
 

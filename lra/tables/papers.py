@@ -176,7 +176,8 @@ def table(name: str, figures: pd.DataFrame, ours: Ours, protocol: str) -> Table:
                     follows.append(all(map(paper.followed_by, ours.rows[model, task])))
                     if follows[-1] and not low <= known[task] <= high:
                         outside[task] = "outside"
-            long.append(_long(method, model, task, theirs.get(task), ours, protocol))
+            numbers = _long(method, model, task, theirs.get(task), ours, protocol)
+            long.append(numbers | {"outside": task in outside})
         if cells:
             add("", f"ours ({protocol})", cells, _mean(scores)[0], {})
             text = {task: f"{value:+.2f}" for task, value in differences.items()}
@@ -186,6 +187,7 @@ def table(name: str, figures: pd.DataFrame, ours: Ours, protocol: str) -> Table:
     for task in tasks:
         for rule, accuracy in ours.baselines(task).items():
             trivial[rule][task] = accuracy
+            long.append({"method": f"[{rule}]", "task": task, "ours": accuracy})
     for rule, accuracies in sorted(trivial.items()):
         texts = {task: f"{accuracy:.2f}" for task, accuracy in accuracies.items()}
         add(f"[{rule}]", "trivial", texts, _mean(accuracies)[0], {})

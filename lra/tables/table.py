@@ -69,8 +69,10 @@ class Document:
     def latex(self) -> str:
         """To be read by \\input; needs booktabs, and adjustbox to fit the page."""
         text = "% written by python -m lra.tables; do not edit\n"
-        for table in self.tables:
-            styler = table.frame.style.hide(axis="index").format(escape="latex")
+        for i, table in enumerate(self.tables):
+            if i % 10 == 9:
+                text += "\n\\clearpage\n"  # LaTeX keeps no more than 52 floats waiting
+            styler = table.frame.map(_latin).style.hide(axis="index").format(escape="latex")
             styler = styler.format_index(escape="latex", axis="columns")
             if table.styles is not None:
                 css = table.styles.map(lambda style: STYLES[style][1])
@@ -128,7 +130,13 @@ def _markdown(text: str) -> str:
 def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in text)
+    return "".join(special.get(c, c) for c in _latin(text))
+
+
+def _latin(text: str) -> str:
+    """What pdflatex has no letter for would stop it."""
+    line = " ".join(text.split())
+    return "".join(c if c < "\u0180" and c.isprintable() else "?" for c in line)
 
 
 LATEX_DOCUMENT = r"""% pdflatex tables.tex

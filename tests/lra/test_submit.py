@@ -71,6 +71,24 @@ def test_what_does_not_recompute_is_refused(elsewhere):
         submit.check(path, board)
 
 
+def test_the_same_predictions_join_once_whatever_else_the_row_says(elsewhere):
+    path, board = elsewhere
+    submit.add(path, submit.check(path, board), board, "A. Person")
+    changed(path, test_logits_sha256="0" * 64, started="2030-01-01T00:00:00+00:00")
+    with pytest.raises(UserError, match="on the board already"):
+        submit.check(path, board)
+
+
+def test_data_are_known_by_their_whole_fingerprint(elsewhere):
+    """Labels are stored under its beginning."""
+    path, board = elsewhere
+    row = rows.read(path)
+    submit.add(path, row, board, "A. Person")
+    changed(path, fingerprint=row.fingerprint[:16] + "0" * 48, baselines={})
+    with pytest.raises(UserError, match="no data here have the fingerprint"):
+        submit.check(path, board)
+
+
 def test_unknown_data_are_refused(elsewhere, tmp_path):
     path, _ = elsewhere
     with pytest.raises(UserError, match="are not known here; run any cell"):
@@ -86,6 +104,10 @@ def test_unknown_data_are_refused(elsewhere, tmp_path):
         ({"seed": 5}, "seed is 0, not 5"),
         ({"cell": "0" * 16}, "its cell is not 0000000000000000"),
         ({"model": "mymodel"}, "model mymodel is not here; add models/mymodel.py"),
+        ({"select": "last"}, "it says last at step"),
+        ({"last_step": 3}, "of 3, and its protocol selects best_val of 4 steps"),
+        ({"selected_step": 9}, "best_val at step 9 of 4"),
+        ({"val": {"correct": 1, "n": 8, "accuracy": 0.9, "low": 0, "high": 1}}, "do not follow"),
         ({"status": "failed"}, "it is failed, and only finished rows"),
         ({"surprise": 1}, "is no valid row"),
     ],

@@ -156,6 +156,21 @@ def test_filters_and_says_how_many_are_left(opened):
     assert found.models() == ["c"]
 
 
+def test_every_choice_of_every_filter_finds_its_lines(opened):
+    device = "a machine  with two spaces"
+    found = opened([*THREE, line("d", device=device, origin="submitted")])
+    selects = found.tab.locator("#filters select")
+    assert selects.count() == 6
+    for i in range(selects.count()):
+        values = selects.nth(i).locator("option").evaluate_all("all => all.map((o) => o.value)")
+        assert len(values) > 1
+        for value in filter(None, values):
+            selects.nth(i).select_option(value)
+            assert found.models(), value
+        selects.nth(i).select_option("")
+    assert len(found.models()) == 4
+
+
 def test_a_click_shows_where_a_line_comes_from(opened):
     found = opened(THREE)
     found.tab.locator("tbody tr").first.click()

@@ -26,6 +26,14 @@ def test_latex_escapes_and_styles():
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
 
 
+def test_latex_has_letters_for_every_name():
+    frame = pd.DataFrame({"model": ["fnet (submitted by José Łoś 张三 \u0391)"]})
+    text = Document("name", [Table("张", frame)] * 60, ["三"]).latex()
+    assert "José Łoś ?? ?" in text and not any(c > "\u017f" for c in text)
+    floats = [part.count("begin{table}") for part in text.split("clearpage")]
+    assert max(floats) <= 18  # of TeX before 2015
+
+
 def test_a_line_that_starts_with_a_bracket_is_no_argument_of_the_one_before():
     frame = pd.DataFrame({"model": ["a", "[rule]"], "x": ["1", "2"]})
     text = Document("name", [Table("t", frame)]).latex()
