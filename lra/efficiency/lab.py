@@ -277,21 +277,25 @@ class Lab:
         return 2 * self.limits.seconds * len(list(self.left()))
 
     def seconds_left(self) -> float:
-        """About: a cell takes what its model took at its length before, be it elsewhere, else what
-        the others at its length take on average, else all that it may."""
+        """About: a cell takes what its model took at its length before, be it elsewhere; else what
+        the others take at the nearest length, times the ratio; else all that it may."""
         took: dict[tuple[str, int], float] = {}
         for m in self.every:
             key = m.model, m.length
             took[key] = min(m.wall_seconds, took.get(key, m.wall_seconds))
-        at_length = defaultdict(list)
+        usual = defaultdict(list)
         for (_, length), seconds in took.items():
-            at_length[length].append(seconds)
-        usual = {length: mean(seconds) for length, seconds in at_length.items()}
+            usual[length].append(seconds)
         most = 2 * self.limits.seconds
-        return sum(
-            took.get((cell.model, length := cell.cfg.model.seq_len), usual.get(length, most))
-            for _, cell in self.left()
-        )
+
+        def expected(cell: Cell) -> float:
+            length = cell.cfg.model.seq_len
+            if (cell.model, length) in took:
+                return took[cell.model, length]
+            near = min(usual, key=lambda other: abs(other - length), default=None)
+            return min(most, mean(usual[near]) * max(1, length / near)) if near else most
+
+        return sum(expected(cell) for _, cell in self.left())
 
     def run(self, steps: int) -> None:
         todo = list(self.left())

@@ -239,9 +239,10 @@ def document(chosen: list[Row], verified_only: bool = False) -> Document:
             ours = Ours(
                 [r for r in chosen if not r.preset_source or paper.followed_by(r)], protocol
             )
-            if ours.rows:
+            if {model for model, _ in ours.rows} & set(theirs.model):
                 tables.append(table(name, theirs, ours, protocol))
-                notes.append(f"{tables[-1].title}: ours are of {'; '.join(ours.variants())}")
+                of = f" of {paper.title}" if protocol == "paper" else ""
+                notes.append(f"protocol {protocol}{of}, ours: {'; '.join(ours.variants())}")
     notes += [
         "ours: mean of the seeds with its 95 % interval and their number; a difference in bold: "
         "the published figure lies outside the interval (said only where sizes and schedule are "
@@ -251,4 +252,4 @@ def document(chosen: list[Row], verified_only: bool = False) -> Document:
         f"a mean without tasks beside it is of all five; {', '.join(TASKS.values())} by their "
         "first letters; Path-X is in no mean",
     ]
-    return Document("papers", tables, notes)
+    return Document("papers", tables, list(dict.fromkeys(notes)))

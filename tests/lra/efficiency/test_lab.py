@@ -153,12 +153,13 @@ def test_the_time_is_known_before_the_start(tmp_path, capsys, monkeypatch):
     elsewhere = cell("fourier", "model.d_model=32")
     records.write(tmp_path, made(elsewhere, 0, "done", wall_seconds=11))
     left = Lab(cells, 2, tmp_path, LIMITS)
-    # the transformer as before, fnet like the others at 64, nothing known at 128
-    assert left.seconds_left() == 7 + 2 * (7 + 11) / 2 + 2 * 200
+    # the transformer as before, fnet like the others at 64, and twice as long at 128
+    assert left.seconds_left() == 7 + 2 * (7 + 11) / 2 + 2 * (7 + 11)
+    assert Lab(cells, 1, tmp_path / "empty", LIMITS).seconds_left() == 3 * 200
     monkeypatch.setattr(lab, "measure", lambda c, r, *_: made(c, r, "done"))
     left.run(5)
     first = capsys.readouterr().out.splitlines()[0]
-    assert "5 measurements left, about 7 min 05 s, at most 16 min 40 s" in first
+    assert "5 measurements left, about 1 min 01 s, at most 16 min 40 s" in first
 
 
 def made(cell: Cell, round_: int, status: str, **changes) -> records.Measurement:
