@@ -51,8 +51,8 @@ def document(measurements: list[Measurement], verified_only: bool = False) -> Do
         "a time is the median of the rounds' medians (in the .csv with the quartiles of all "
         "steps); a ratio is taken between rounds that are nearest in time",
         "memory: peak above the level before the model, of the allocator on CUDA, of anonymous "
-        "resident memory on CPU, in a process where the C library keeps no freed buffers; times are "
-        "taken where it keeps them, which is faster and needs more: oom can stand beside a peak",
+        "resident memory on CPU, in a process where the C library keeps no freed buffers; times "
+        "are taken where it keeps them, faster and with more memory: oom can stand beside a peak",
         "a growth is fitted to the lengths that were measured: fewer where time or memory ran out",
         f"{NAMES[BASELINE]}: torch's scaled_dot_product_attention, the baseline users have; "
         f"{NAMES[EXPLICIT]}: the baseline the papers had",
