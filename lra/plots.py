@@ -13,7 +13,7 @@ told apart in grey.
 import json
 import sys
 from collections import defaultdict
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 
 import matplotlib
@@ -22,7 +22,9 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Bbox
 
 from lra import arguments, config, rows
 from lra.efficiency import records
@@ -123,27 +125,44 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     return figure
 
 
+ANGLES = (0, 180, 90, 270, 45, 135, 315, 225)  # degrees, in order of preference
+
+
 def label(axes, points: list[tuple[float, float, str, float]]) -> None:
-    """Names to the right of their bubbles of that radius, moved up or down until none lies on
-    another."""
+    """Names beside their bubbles of that radius in points, at the nearest place where they lie on
+    no other bubble and no other name; what had to go far has a line to its bubble."""
     figure = axes.figure
+    figure.canvas.draw()
+    scale = figure.dpi / 72
+    centres = [axes.transData.transform(point[:2]) for point in points]
+    bubbles = [
+        Bbox([centre - 0.9 * scale * radius, centre + 0.9 * scale * radius])
+        for centre, (*_, radius) in zip(centres, points, strict=True)
+    ]
     taken = []
-    for x, y, text, radius in sorted(points, key=lambda p: -p[1]):
-        for offset in (0, 9, -9, 18, -18, 27, -27, 36, -36):
+    for i, (x, y, text, radius) in enumerate(points):
+        others = bubbles[:i] + bubbles[i + 1 :] + taken
+        for gap, angle in product((3, 14, 28), np.radians(ANGLES)):
+            right, up = np.cos(angle), np.sin(angle)
             note = axes.annotate(
                 text,
                 (x, y),
-                xytext=(radius + 3, offset),
+                xytext=((radius + gap) * right, (radius + gap) * up),
                 textcoords="offset points",
-                va="center",
+                ha="left" if right > 0.1 else "right" if right < -0.1 else "center",
+                va="bottom" if up > 0.1 else "top" if up < -0.1 else "center",
                 fontsize=8,
+                arrowprops={"arrowstyle": "-", "lw": 0.6} if gap > 3 else None,
             )
-            figure.canvas.draw()
-            box = note.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
+            note.update_positions(figure.canvas.get_renderer())
+            box = Text.get_window_extent(note)  # without the line
+            if axes.bbox.containsx(box.x1) and not any(box.overlaps(other) for other in others):
                 break
             note.remove()
-        taken.append(box)
+        else:
+            note = axes.annotate(text, (x, y), fontsize=8)  # there is no free place
+        note.update_positions(figure.canvas.get_renderer())
+        taken.append(Text.get_window_extent(note))
 
 
 def curves(chosen: list[Row], root: Path) -> Figure | None:
