@@ -241,7 +241,7 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, st
         theirs = {(f.metric, f.length): f for f in group.itertuples()}
         known = [theirs.get(head) for head in heads]
         marks = ["" if f is None or f.status != published.RECALLED else f.status for f in known]
-        add(method, "published", ["-" if f is None else f"{f.value:.4g}" for f in known], marks)
+        add(method, "published", ["-" if f is None else f"{f.value:.3g}" for f in known], marks)
         model = group.model.iloc[0]
         for label, other in compared:
             cells = [_ours(bench, model, metric, n, other) for metric, n in heads]
@@ -271,5 +271,7 @@ def _ours(bench: Bench, model: str, metric: str, n: int, other: str | None) -> s
         "memory_ratio": other and bench.memory_ratio(*key, other),
     }[metric]
     if value is None:
-        return "-" if cell.status("training") == "done" else cell.status("training")
+        own = seconds if metric in ("steps_per_s", "speed_ratio") else peak
+        lost = cell.status("training")
+        return "-" if own is not None or lost == "done" else lost
     return f"{value:.2f}"
