@@ -53,8 +53,10 @@ def return_freed_memory() -> None:
     """The opposite: what is resident then is what is in use, to the page. Slow."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 2**16)  # M_MMAP_MAX: as many mappings as glibc's default
         libc.mallopt(-3, 2**16)  # M_MMAP_THRESHOLD: larger buffers are mappings of their own
         libc.mallopt(-1, 0)  # M_TRIM_THRESHOLD
+        libc.malloc_trim(0)  # what is free already
 
 
 def thread_count(wanted: int | None) -> int:
