@@ -93,6 +93,14 @@ class Rounds:
         return ", ".join(sorted(names)) or "none fused"
 
 
+def _ratios(cell: Rounds, over: Rounds, phase: str) -> list[float]:
+    """Of each round: how many times faster than the other's round that is nearest in time."""
+    ours, theirs = cell.timed(phase), over.timed(phase)
+    if not theirs:
+        return []
+    return [_step_seconds(_nearest(theirs, m), phase) / _step_seconds(m, phase) for m in ours]
+
+
 def _step_seconds(measurement: Measurement, phase: str) -> float:
     return median(getattr(measurement, phase).step_seconds)
 
@@ -164,12 +172,18 @@ class Bench:
         pair = [self.cells.get((name, length)) for name in (model, over)]
         if None in pair:
             return None
-        ours, theirs = (cell.timed(phase) for cell in pair)
-        if not theirs:
-            return None
-        return _median(
-            _step_seconds(_nearest(theirs, m), phase) / _step_seconds(m, phase) for m in ours
-        )
+        return _median(_ratios(*pair, phase))
+
+    def repeatability(self) -> tuple[float, float] | None:
+        """By how much the rounds' ratios to the fused transformer differ in training, largest over
+        smallest less one: the median over the cells, and the most."""
+        found = []
+        for (model, length), cell in self.cells.items():
+            base = self.cells.get((BASELINE, length))
+            ratios = _ratios(cell, base, "training") if base and model != BASELINE else []
+            if len(ratios) > 1:
+                found.append(max(ratios) / min(ratios) - 1)
+        return (median(found), max(found)) if found else None
 
     def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
         """Its peak over that of the model `over`: below 1 is less."""

@@ -30,6 +30,12 @@ def document(measurements: list[Measurement], verified_only: bool = False) -> Do
             f"torch {bench.first.environment['torch']}; matrix products at "
             f"{bench.matmul_rate / 1e9:.0f} GFLOP/s"
         )
+        if apart := bench.repeatability():
+            usual, most = (f"{100 * share:.0f} %" for share in apart)
+            notes.append(
+                f"{bench.conditions}: the rounds' speed-ups in training over the fused transformer "
+                f"differ by {usual} (median of the cells), by {most} at most"
+            )
         if bench.first.compile and bench.first.environment["device_type"] == "cpu":
             notes.append(f"{bench.conditions}: peak memory holds the compiler, too")
         tables += lab(bench)

@@ -97,6 +97,21 @@ def test_a_round_is_compared_with_the_nearest_in_time():
     assert bench.speedup("fnet", 1024, "training", "transformer") == pytest.approx(2)
 
 
+def test_how_well_rounds_agree_is_said():
+    again = measured("performer", 2048, 6.0, round_=2, started="2026-01-01T01:10:00+00:00")
+    (bench,) = benches(arena())
+    assert bench.repeatability() == pytest.approx((0, 0))  # drift is no disagreement
+    found = [*arena(), again]  # beside round 2 of the transformer: 12 s; 12 before
+    again.training = timing(10.0)
+    (bench,) = benches(found)
+    assert bench.repeatability() == pytest.approx((0, 0.2))
+    assert any(
+        "by 0 % (median of the cells), by 20 % at most" in note
+        for note in efficiency.document(found).notes
+    )
+    assert benches([measured("performer", 2048, 1.0)])[0].repeatability() is None
+
+
 def test_one_longer_length_of_one_model_is_not_where_models_are_compared():
     (bench,) = benches([*arena(), measured("performer", 8192, 1.0)])
     assert bench.longest == 4096
