@@ -45,8 +45,10 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
                     "high": 100 * high,
                     "seeds": len(entry.rows),
                     "parameters": first.parameters,
-                    "speed": _mean(row.speed.train_examples_per_second for row in alike),
-                    "memory": _mean(row.memory and row.memory.peak_bytes / 1e6 for row in alike),
+                    "speed": accuracy.average(row.speed.train_examples_per_second for row in alike),
+                    "memory": accuracy.average(
+                        row.memory and row.memory.peak_bytes / 1e6 for row in alike
+                    ),
                     "device": "; ".join(devices),
                     "origin": SUBMITTED if first.origin else MEASURED,
                     "matched": _matched(first),
@@ -106,11 +108,6 @@ EMPTY = dict.fromkeys(
 
 def _plain(**values) -> dict:
     return EMPTY | values
-
-
-def _mean(values) -> float | None:
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None
 
 
 def _matched(row: Row) -> str | None:

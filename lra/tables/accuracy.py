@@ -84,10 +84,15 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
+def average(values) -> float | None:
+    """A missing measurement takes no part in the mean."""
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
 def _mean(values: list, form: str, scale: float = 1.0) -> str:
-    """A missing measurement is a dash and takes no part in the mean."""
-    known = [v for v in values if v is not None]
-    return form.format(scale * mean(known)) if known else "-"
+    known = average(values)
+    return "-" if known is None else form.format(scale * known)
 
 
 def _line(rank: str, name: str, group: list[Row]) -> dict[str, str]:
@@ -132,11 +137,6 @@ def _numbers(rank: str, name: str, group: list[Row]) -> dict:
     low, high = interval([row.test.accuracy for row in group], first.test.n)
     devices = sorted({device(row) for row in group})
     alike = group if len(devices) == 1 else []
-
-    def average(values) -> float | None:
-        known = [value for value in values if value is not None]
-        return mean(known) if known else None
-
     return {
         "rank": rank,
         "model": name,
