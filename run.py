@@ -9,57 +9,62 @@ import hydra
 from omegaconf import DictConfig
 
 from lra import config
-from lra.cell import Cell, cell
-from lra.claim import Claim
-from lra.environment import is_main_process
-from lra.errors import hydra_exit_code, in_one_sentence
+from lra.cli import hydra_exit_code, in_one_sentence
+from lra.machine import is_main_process
+from lra.store.cell import Cell, cell
+from lra.store.claim import Claim
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @in_one_sentence
 def main(cfg: DictConfig) -> float | None:
+    configuration = config.Configuration(cfg, config.typed_overrides())
     if config.is_multirun():
-        from lra.sweep import run_child
+        from lra.sweep.supervisor import run_child
 
-        return run_child(cfg)
-    config.check(cfg)
+        return run_child(configuration)
     if cfg.evaluate:
-        from lra.evaluate import evaluate
+        from lra.training.evaluate import evaluate
 
-        return evaluate(cfg)
+        return evaluate(configuration)
 
     import data_prep
-    from lra import rows
-    from lra.tables import accuracy
+    from lra.store import runs
 
-    this = cell(cfg, data_prep.prepare(cfg.task, cfg.data))
+    this = cell(configuration, data_prep.prepare(cfg.task, cfg.data))
     if not is_main_process():
-        return train(cfg, this, claim=None).val.accuracy
+        return train(configuration, this, claim=None).val_score.value
     with this.claimed(cfg, cfg.wait) as claim:
-        done = rows.newest_done(this.rows, this.id)
+        done = runs.newest_done(this.rows, this.id)
         if done and not cfg.rerun:
             row, path = done
-            print(rows.done_already(row, path))
+            print(runs.done_already(row, path))
         else:
             this.forget_older_than(done)
-            row = train(cfg, this, claim)
+            row = train(configuration, this, claim)
         if row.test is None:
-            print(f"val accuracy {100 * row.val.accuracy:.2f} %; test was not scored")
+            print(f"val {row.selection.sentence(row.val_score)}; test was not scored")
         else:
-            accuracy.show([row], this.results)
-    return row.val.accuracy
+            from lra.report.tables import scores
+
+            scores.show([row], this.results)
+    return row.val_score.value
 
 
-def train(cfg: DictConfig, this: Cell, claim: Claim | None):
-    from lra.interrupt import StopSignal
+def train(configuration: config.Configuration, this: Cell, claim: Claim | None):
+    """Trains the cell, records its row whatever happens, and returns the row."""
+    from lra.training.interrupt import StopSignal
 
     with StopSignal() as stop:
-        from lra.attempt import Attempt, recorded
-        from lra.training import Training
+        from hydra.utils import instantiate
 
-        attempt = Attempt(cfg, this, claim)
+        from lra.training.attempt import Attempt, recorded
+        from lra.training.run import Training
+
+        objective = instantiate(configuration.cfg.objective)
+        attempt = Attempt(configuration, objective, this, claim)
         with recorded(attempt):
-            training = Training(cfg, this, stop, claim)
+            training = Training(configuration, objective, this, stop, claim)
             try:
                 training.fit()
             finally:

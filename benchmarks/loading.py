@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 
 import data_prep
 from lra import config
-from lra.data import PackedData, TrainBatches
-from lra.module import Classification
+from lra.training.data import PackedData, TrainBatches
+from lra.training.module import Classification
 
 TASKS = {
     "listops": [],

@@ -14,15 +14,15 @@ import warnings
 from pathlib import Path
 
 import torch
+from lra.arguments import number, numbers
 
 from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
 from lra import config, setup
-from lra.arguments import number, numbers
-from lra.check import named
-from lra.environment import cores
+from lra.certificate import named
 from lra.errors import exit_code
 from lra.files import replacing
+from lra.machine import cores
 
 BATCH = 4
 HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]

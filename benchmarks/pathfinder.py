@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_prep import snakes, sources
-from data_prep.pathfinder import FOLDERS, pattern, read
+from data_prep import sources
+from data_prep.tasks import snakes
+from data_prep.tasks.pathfinder import FOLDERS, pattern, read
 from lra import config
 from lra.files import make_folder, replacing
 

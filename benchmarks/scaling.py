@@ -15,16 +15,16 @@ from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
+from lra.arguments import numbers
 
 from benchmarks import settings
 from lra import config, setup
-from lra.arguments import numbers
-from lra.check import named
+from lra.certificate import named
 from lra.efficiency.report import exponent
-from lra.environment import cores
 from lra.errors import UserError, exit_code
 from lra.files import replacing
-from lra.measure import PeakMemory
+from lra.machine import cores
+from lra.training.callbacks.memory import PeakMemory
 
 BATCH, ROUNDS = 2, 5
 

@@ -13,7 +13,7 @@ import time
 import torch
 from torch import Tensor
 
-from lra.environment import cores
+from lra.machine import cores
 from models.fourier import spectral_filter
 
 SIZES = [

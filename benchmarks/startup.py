@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lra.environment import ROOT
+from lra.machine import ROOT
 
 
 def main() -> None:

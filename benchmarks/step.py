@@ -20,14 +20,14 @@ from hydra.utils import instantiate
 
 import data_prep
 from lra import checkpoint, config, setup
-from lra.data import PackedData, TrainBatches
-from lra.environment import cores
-from lra.flops import count, matmul_rate
-from lra.interrupt import StopSignal
-from lra.measure import Stopwatch
-from lra.module import Classification
-from lra.progress import RunProgress
-from lra.watch import LossWatch
+from lra.efficiency.flops import count, matmul_rate
+from lra.machine import cores
+from lra.training.callbacks.loss_watch import LossWatch
+from lra.training.callbacks.progress import RunProgress
+from lra.training.callbacks.speed import Stopwatch
+from lra.training.data import PackedData, TrainBatches
+from lra.training.interrupt import StopSignal
+from lra.training.module import Classification
 
 STEPS = 30
 

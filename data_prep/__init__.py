@@ -33,7 +33,7 @@ def prepare(task, data) -> Manifest:
             if manifest is None:
                 for leftover in path.glob("*/.*.npy-*"):  # of one that was killed
                     leftover.unlink()
-                manifest = import_module(f"data_prep.{task.name}").make(task, data, path)
+                manifest = import_module(f"data_prep.tasks.{task.name}").make(task, data, path)
     elif data.archive is not None and manifest.generator is None:
         if not Path(data.archive).exists():
             raise UserError(f"data.archive={data.archive} does not exist.")

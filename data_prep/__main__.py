@@ -11,28 +11,28 @@ from importlib import import_module
 
 import data_prep
 from data_prep import doctor
-from lra import config
-from lra.errors import UserError, exit_code, one_of
-
-TASKS = ["listops", "text", "retrieval", "image", "pathfinder", "pathx"]
+from lra import cli, config
+from lra.errors import UserError, one_of
 
 
 def main() -> None:
     word, *overrides = sys.argv[1:] or [""]
     if word == "doctor":
-        doctor.report(TASKS, composed(["task=listops", *overrides]).data)
+        doctor.report(config.tasks(), composed(["task=listops", *overrides]).data)
     elif word == "probe":
         from data_prep import probe
 
         probe.main(composed(overrides))
     elif word == "all":
         every_task(overrides)
-    elif word in TASKS:
+    elif word in config.tasks():
         one_task(composed([f"task={word}", *for_task(word, overrides)]))
     elif not word or "=" in word:
-        raise UserError(f"python -m data_prep <{' | '.join(['all', *TASKS, 'doctor', 'probe'])}>")
+        raise UserError(
+            f"python -m data_prep <{' | '.join(['all', *config.tasks(), 'doctor', 'probe'])}>"
+        )
     else:
-        raise one_of("task", word, [*TASKS, "all", "doctor", "probe"])
+        raise one_of("task", word, [*config.tasks(), "all", "doctor", "probe"])
 
 
 def composed(overrides: list[str]):
@@ -49,7 +49,7 @@ def for_task(task: str, overrides: list[str]) -> list[str]:
     chosen = []
     for override in overrides:
         name, dot, rest = override.partition(".")
-        if not dot or name not in TASKS:
+        if not dot or name not in config.tasks():
             chosen.append(override)
         elif name == task and rest.startswith("images="):
             chosen += fewer_images(override, rest.removeprefix("images="))
@@ -74,11 +74,11 @@ def every_task(overrides: list[str]) -> None:
     if any(override.startswith("data.archive=") for override in overrides):
         raise UserError("data.archive belongs to one task: name the task instead of 'all'.")
     failed = []
-    for task in TASKS:
+    for task in config.tasks():
         try:
             chosen = for_task(task, overrides)
             cfg = composed([f"task={task}", *chosen])
-            module = import_module(f"data_prep.{task}")
+            module = import_module(f"data_prep.tasks.{task}")
             by_choice = any(override.startswith("task.variant=") for override in chosen)
             if hasattr(module, "variant_at_hand") and not by_choice:
                 cfg.task.variant = module.variant_at_hand(cfg.data)
@@ -98,4 +98,4 @@ def one_task(cfg) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(cli.run(main, __doc__))

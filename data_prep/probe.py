@@ -10,13 +10,13 @@ all of these a score at chance is answered with "inconclusive".
 """
 
 import numpy as np
+from lra.rows import Score, score
 
 import data_prep
 from data_prep.baselines import document, spread
 from data_prep.pack import Split, load
 from data_prep.progress import progress
 from lra.errors import UserError
-from lra.rows import Score, score
 
 STEPS, BATCH = 1500, 64  # of the convolutional network
 EXAMPLES = 20_000  # of train, for the n-grams

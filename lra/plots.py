@@ -6,369 +6,31 @@
 Writes <results.path>/figures/: trade_off (accuracy against speed, the area is memory: the LRA
 paper's chart), curves (val accuracy while training, seeds as bands), lengths (time and memory by
 length) and, with the checkpoint of a Fourier model, filter (what it keeps of a real example); each
-as .pdf and .png. Colours are Okabe and Ito's, and each has a marker of its own, so that they can be
-told apart in grey.
+as .pdf and .png.
 """
 
-import json
 import sys
-from collections import defaultdict
-from itertools import cycle, product
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, NullFormatter
-from matplotlib.transforms import Bbox
 
-from lra import arguments, config, rows
+from lra import cli, config
 from lra.efficiency import records
-from lra.efficiency.report import BASELINE, EXPLICIT, Bench, benches, largest
-from lra.errors import UserError, exit_code
-from lra.files import replacing
-from lra.rows import Row
-from lra.tables.accuracy import entries, newest
-from lra.tables.efficiency import name_of
-from lra.tables.papers import TASKS, Ours
-from lra.tables.short import complete, most_complete
-
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C8C00"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h"]
-matplotlib.rcParams |= {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "axes.axisbelow": True,
-    "axes.titlesize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "savefig.bbox": "tight",
-    "savefig.dpi": 160,
-    "pdf.fonttype": 42,
-    "figure.constrained_layout.use": True,
-}
-
-
-def styles(names: list[str]) -> dict[str, dict]:
-    """A colour and a marker for each, always the same for the same list."""
-    pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
-    return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
-
-
-AREA = 900  # of the largest bubble, in square points
-
-
-def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
-    """Mean test accuracy against training speed at the longest length; area = peak memory."""
-    ours = Ours(chosen, protocol)
-    tasks, models = complete(ours)
-    longest = bench.longest
-    points = []
-    for model in models:
-        cell = bench.at_longest(model, *ours.sizes(model, tasks))
-        if cell is not None and cell.seconds("training") and cell.bytes("training"):
-            accuracy = sum(ours.percent(model, task) for task in tasks) / len(tasks)
-            speed = cell.first.batch_size / cell.seconds("training")
-            points.append((model, speed, accuracy, cell.bytes("training") / 1e6))
-    if len(points) < 2:
-        return None
-    figure, axes = plt.subplots(figsize=(7, 4.4))
-    trivial = [ours.baselines(task) for task in tasks]
-    for rule in sorted(set.intersection(*map(set, trivial))):
-        level = sum(accuracies[rule] for accuracies in trivial) / len(tasks)
-        axes.axhline(level, color="0.5", lw=0.8, ls=":")
-        axes.annotate(
-            rule,
-            (1, level),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=7,
-        )
-    look = styles([name for name, *_ in points])
-    most = max(memory for *_, memory in points)
-    for name, speed, accuracy, memory in points:
-        axes.scatter(
-            speed,
-            accuracy,
-            s=AREA * memory / most,
-            color=look[name]["color"],
-            alpha=0.55,
-            edgecolors="black",
-            linewidths=0.6,
-        )
-        axes.scatter(speed, accuracy, s=6, color="black")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_formatter(
-        FuncFormatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
-    )
-    axes.margins(x=0.18, y=0.2)
-    seeds = sorted({len(r) for (m, t), r in ours.rows.items() if m in models and t in tasks})
-    axes.set_xlabel(f"training examples per second at {longest:,} bytes\n({bench.conditions})")
-    axes.set_ylabel(f"mean test accuracy %\n({', '.join(TASKS[t] for t in tasks)})")
-    axes.set_title(
-        f"protocol {protocol}, {'-'.join(map(str, seeds))} seed(s); "
-        f"area: peak memory in training, {min(m for *_, m in points):,.0f} to {most:,.0f} MB",
-        fontsize=9,
-        loc="left",
-    )
-    radius = {name: (AREA / np.pi * memory / most) ** 0.5 for name, *_, memory in points}
-    label(axes, [(x, y, name_of(name), radius[name]) for name, x, y, _ in points])
-    return figure
-
-
-ANGLES = (0, 180, 90, 270, 45, 135, 315, 225)  # degrees, in order of preference
-
-
-def label(axes, points: list[tuple[float, float, str, float]]) -> None:
-    """Names beside their bubbles of that radius in points, at the nearest place where they lie on
-    no other bubble and no other name; what had to go far has a line to its bubble."""
-    figure = axes.figure
-    figure.canvas.draw()
-    scale = figure.dpi / 72
-    centres = [axes.transData.transform(point[:2]) for point in points]
-    bubbles = [
-        Bbox([centre - 0.9 * scale * radius, centre + 0.9 * scale * radius])
-        for centre, (*_, radius) in zip(centres, points, strict=True)
-    ]
-    taken = []
-    for i, (x, y, text, radius) in enumerate(points):
-        others = bubbles[:i] + bubbles[i + 1 :] + taken
-        for gap, angle in product((3, 14, 28), np.radians(ANGLES)):
-            right, up = np.cos(angle), np.sin(angle)
-            note = axes.annotate(
-                text,
-                (x, y),
-                xytext=((radius + gap) * right, (radius + gap) * up),
-                textcoords="offset points",
-                ha="left" if right > 0.1 else "right" if right < -0.1 else "center",
-                va="bottom" if up > 0.1 else "top" if up < -0.1 else "center",
-                fontsize=8,
-                arrowprops={"arrowstyle": "-", "lw": 0.6} if gap > 3 else None,
-            )
-            note.update_positions(figure.canvas.get_renderer())
-            box = Text.get_window_extent(note)  # without the line
-            if axes.bbox.containsx(box.x1) and not any(box.overlaps(other) for other in others):
-                break
-            note.remove()
-        else:
-            note = axes.annotate(text, (x, y), fontsize=8)  # there is no free place
-        note.update_positions(figure.canvas.get_renderer())
-        taken.append(Text.get_window_extent(note))
-
-
-def curves(chosen: list[Row], root: Path) -> Figure | None:
-    """Val accuracy by step; the band is from the lowest to the highest seed."""
-    panels: dict[tuple, dict[str, list]] = defaultdict(dict)
-    for (task, variant, fingerprint, protocol), models in entries(chosen, root).items():
-        for entry in models:
-            pairs = [(row, rows.read_curve(root, row)) for row in entry.rows]
-            known = [(row, curve) for row, curve in pairs if curve is not None]
-            if known:
-                panels[protocol, task, variant, fingerprint][entry.name] = known
-    if not panels:
-        return None
-    columns = min(4, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, grid = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.8 * lines), squeeze=False)
-    look = styles(sorted({model for models in panels.values() for model in models}))
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    for axes, ((protocol, task, variant, _), models) in zip(
-        grid.flat, sorted(panels.items()), strict=False
-    ):
-        for model, pairs in sorted(models.items()):
-            steps = sorted(set.intersection(*(set(curve.step) for _, curve in pairs)))
-            values = np.array(
-                [100 * c.set_index("step").val_accuracy[steps].to_numpy() for _, c in pairs]
-            )
-            axes.plot(steps, values.mean(0), ms=3.5, lw=1.2, label=model, **look[model])
-            if len(pairs) > 1:
-                axes.fill_between(
-                    steps, values.min(0), values.max(0), color=look[model]["color"], alpha=0.2, lw=0
-                )
-        baselines = rows.baselines([row for pairs in models.values() for row, _ in pairs])
-        majority = baselines.get("majority label", {}).get("val")
-        if majority is not None:
-            axes.axhline(100 * majority, color="0.5", lw=0.8, ls=":")
-        axes.set_title(f"{task}/{variant}, {protocol}", fontsize=8)
-        axes.set_xlabel("step")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("val accuracy %")
-    handles = {}
-    for axes in grid.flat:
-        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(
-        [handles[name] for name in look], list(look), loc="outside lower center", ncols=len(look)
-    )
-    figure.suptitle(
-        "dotted: the majority label; band: from the lowest to the highest seed", fontsize=8
-    )
-    return figure
-
-
-GROUPS = {
-    "claims N^2": ("N^2",),
-    "claims N log N or N^1.5": ("N log N", "N^1.5"),
-    "claims N": ("N",),
-}
-
-
-def lengths(bench: Bench) -> Figure:
-    """Time and memory of training by length, with the fitted exponents; the transformers are in
-    every panel."""
-    costs = {model: cell.first.cost for (model, _), cell in bench.cells.items()}
-    references = [BASELINE, EXPLICIT]
-    quantities = {"ms a training step": ("seconds", 1000), "peak memory, MB": ("bytes", 1e-6)}
-    figure, grid = plt.subplots(len(GROUPS), 2, figsize=(12, 10.5), sharex=True, sharey="col")
-    for axes_row, (group, claimed) in zip(grid, GROUPS.items(), strict=True):
-        models = [m for m in bench.models if costs[m] in claimed and m not in references]
-        look = styles(models)
-        look |= {BASELINE: {"color": "black", "marker": "o", "lw": 2}}
-        look |= {EXPLICIT: {"color": "0.55", "marker": "s", "lw": 2, "ls": "--"}}
-        for axes, (title, (what, scale)) in zip(axes_row, quantities.items(), strict=True):
-            for model in [*references, *models]:
-                points = [
-                    (n, scale * value)
-                    for n in bench.lengths
-                    if (cell := bench.cells.get((model, n)))
-                    and (value := getattr(cell, what)("training")) is not None
-                ]
-                if points:
-                    growth = bench.growth(model, "training", what)
-                    fitted = f"  $N^{{{growth:.2f}}}$" if growth is not None else ""
-                    axes.plot(
-                        *zip(*points, strict=True),
-                        **({"lw": 1.2, "ms": 4} | look[model]),
-                        label=f"{name_of(model)}{fitted}",
-                    )
-            axes.set(xscale="log", yscale="log", title=f"{group}: {title}")
-            axes.set_xticks(bench.lengths, [f"{n:,}" for n in bench.lengths])
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03), fontsize=7)
-    for axes in grid[-1]:
-        axes.set_xlabel("length N")
-    figure.suptitle(f"{bench.conditions}; fitted exponents beside the names", fontsize=9)
-    return figure
-
-
-def spectra(path: Path, data_cfg) -> Figure:
-    """What the filter of a trained Fourier model does to the first example of its test split."""
-    import torch
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
-    from scipy.fft import dct
-
-    import data_prep
-    from data_prep.pack import load
-    from lra import checkpoint
-    from lra.data import Packed
-    from models.fourier import FourierBlock
-
-    stored = checkpoint.load(path)
-    cfg = OmegaConf.create(json.loads(stored["lra"]["config"]))
-    cfg.data = data_cfg
-    net = instantiate(cfg.model.net).eval()
-    weights = {name.removeprefix("net."): t for name, t in stored["state_dict"].items()}
-    net.load_state_dict(weights)
-    if not any(isinstance(block, FourierBlock) and block.filters for block in net.blocks):
-        raise UserError(f"{path} is of {config.label(cfg.model)}, which has no Fourier filter.")
-    manifest = data_prep.prepare(cfg.task, cfg.data)
-    split = load(data_prep.folder(cfg.task, cfg.data), manifest, "test")
-    ids, lengths_, *_ = Packed(split, cfg.task.documents, cfg.model.seq_len).__getitems__([0])
-
-    entering, filtered = [], {}
-
-    def watch(layer):
-        def hook(block, inputs):
-            x, mask = inputs
-            entering.append(x[0].double().numpy())
-            if isinstance(block, FourierBlock) and block.filters:
-                before = block.norm1(x)
-                if block.padding == "zero":
-                    before = before * mask[..., None]
-                after, _ = block.shorten(block.norm1(x), mask)
-                filtered[layer] = before[0].double().numpy(), after[0].double().numpy()
-
-        return hook
-
-    for layer, block in enumerate(net.blocks):
-        block.register_forward_pre_hook(watch(layer))
-    with torch.no_grad():
-        net.norm.register_forward_pre_hook(
-            lambda _, inputs: entering.append(inputs[0][0].double().numpy())
-        )
-        net(ids, lengths_)
-
-    layer, (before, after) = next(iter(filtered.items()))
-    cls = int(cfg.model.pooling == "cls")
-    before, after = before[cls:], after[cls:]
-    N, M = len(before), len(after)
-    figure = plt.figure(figsize=(10, 6.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.1])
-    panels = top.subplots(1, len(entering), sharey=True, squeeze=False)[0]
-    names = [f"entering layer {i}" for i in range(len(entering) - 1)] + ["after the last layer"]
-    for i, (axes, x, name) in enumerate(zip(panels, entering, names, strict=True)):
-        x = before if i == layer else x[cls:]
-        energy = (dct(x, type=2, norm="ortho", axis=0) ** 2).mean(1)
-        axes.semilogy(np.arange(1, len(energy) + 1), energy, lw=0.6, color=COLOURS[0])
-        axes.set_xscale("log")
-        axes.set_xlabel("frequency index + 1")
-        if i == layer:
-            share = energy[:M].sum() / energy.sum()
-            axes.axvspan(1, M, color=COLOURS[1], alpha=0.25, lw=0)
-            name += f", normed:\nlowest {M:,} of {N:,} kept, {100 * share:.0f} % of the energy"
-        else:
-            name += f": {len(x)} positions"
-        axes.set_title(name, fontsize=8)
-    panels[0].set_ylabel("energy, mean over channels")
-    left, right = bottom.subplots(1, 2)
-    limit = np.quantile(np.abs(before), 0.99)
-    show = {"aspect": "auto", "cmap": "PuOr", "interpolation": "nearest"}
-    left.imshow(before.T, vmin=-limit, vmax=limit, **show)
-    left.set_title(f"before: {N} positions x {before.shape[1]} channels", fontsize=8)
-    limit = np.quantile(np.abs(after), 0.99)
-    right.imshow(after.T, vmin=-limit, vmax=limit, **show)
-    right.set_title(f"after: {M} positions, the same text at {M / N:.0%} of the length", fontsize=8)
-    for axes in (left, right):
-        axes.set(xlabel="position", ylabel="channel")
-        axes.grid(False)
-    figure.suptitle(
-        f"{config.label(cfg.model)} on {cfg.task.name}/{cfg.task.variant}, first example of the "
-        f"test split, {int(lengths_[0, 0]):,} of {N:,} positions real",
-        fontsize=9,
-    )
-    return figure
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    for ending in ("pdf", "png"):
-        path = folder / f"{name}.{ending}"
-        with replacing(path) as temporary:
-            # the same rows give the same bytes
-            metadata = {"CreationDate": None} if ending == "pdf" else {"Software": None}
-            figure.savefig(temporary, format=ending, metadata=metadata)
-    plt.close(figure)
-    print(f"written: {folder / name}.pdf, .png")
+from lra.efficiency.report import benches, largest
+from lra.errors import UserError
+from lra.report.groups import newest
+from lra.report.papers import most_complete
+from lra.report.plots import curves, lengths, save, spectra, trade_off
+from lra.store import runs
 
 
 def main() -> None:
     own = {"protocol": "", "checkpoint": "", "modified": "false"}
-    given, overrides = arguments.split(sys.argv[1:], own)
-    with_modified = arguments.truth(given, "modified")
+    given, overrides = cli.split(sys.argv[1:], own)
+    with_modified = cli.truth(given, "modified")
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)
-    chosen = [row for row in newest(rows.read_all(path)) if with_modified or not row.modified]
+    chosen = [row for row in newest(runs.read_all(path)) if with_modified or not row.modified]
     measured = benches(records.read_all(path))
     figures: dict[str, Figure | None] = {}
     if chosen:
@@ -378,7 +40,7 @@ def main() -> None:
         figures["lengths"] = lengths(bench)
         if chosen:
             given["protocol"] = given["protocol"] or most_complete(chosen)
-            protocol = arguments.choice(given, "protocol", {row.protocol for row in chosen})
+            protocol = cli.choice(given, "protocol", {row.protocol for row in chosen})
             figures["trade_off"] = trade_off(chosen, protocol, bench)
     if given["checkpoint"]:
         figures["filter"] = spectra(Path(given["checkpoint"]), cfg.data)
@@ -394,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(cli.run(main, __doc__))

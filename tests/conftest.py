@@ -86,9 +86,9 @@ class Runner:
         return warm.run(self.command(*overrides)[1:])
 
     def rows(self):
-        from lra import rows
+        from lra.store import runs
 
-        return rows.read_all(self.results)
+        return runs.read_all(self.results)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 import data_prep
-from data_prep import pack, snakes
+from data_prep import pack
+from data_prep.tasks import snakes
 from lra import config
 
 TRAIN, VAL, TEST = 24, 6, 10

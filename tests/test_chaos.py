@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from lra import rows
+from lra.store import runs
 from tests.conftest import ROOT
 
 # 24 cells: of every 4 one is fine at this learning rate and one at another size, one raises (65 is
@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 GRID = ["seed=0,1,2", "optim.lr=1e-3,1e30", "model.d_model=64,32,65,2000000", "optim.clip=null"]
 WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
 SOON = ["results.renew=0.5", "results.expire=5", "trainer.checkpoint_seconds=0"]
-STEPS = ["trainer.max_steps=30", "trainer.val_every=10"]
+STEPS = ["max_steps=30", "val_every=10"]
 
 
 def expected(row):
@@ -94,7 +94,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
         if path.suffix == ".npy":
             assert len(np.load(path)) == 8 and path.with_suffix(".json").exists()
         elif path.suffix == ".csv":
-            assert rows.parse_curve(path) and path.with_suffix(".json").exists()
+            assert runs.parse_curve(path) and path.with_suffix(".json").exists()
         elif path.is_file():
             json.loads(path.read_bytes())
     assert "24 cells: " in last.stdout and "6 skipped" in last.stdout
@@ -110,4 +110,4 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
     lines = pd.read_csv(run.results / "tables-modified/accuracy.csv")
     fourier = lines[lines.model.str.startswith("fourier")]
     assert fourier.seeds.tolist() == ["0 1 2"] * 2  # two sizes
-    assert rows.read_all(run.results) == found
+    assert runs.read_all(run.results) == found

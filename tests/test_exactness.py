@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from lra import rows
+from lra.store import runs
 from tests import originals
 from tests.conftest import Runner
 
 pytestmark = pytest.mark.slow
-STEPS = ["trainer.max_steps=40", "trainer.val_every=10", "trainer.checkpoint_seconds=0"]
+STEPS = ["max_steps=40", "val_every=10", "trainer.checkpoint_seconds=0"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_kills_change_no_prediction(runner, task, model):
     assert kills >= 3
     assert killed(*STEPS, f"model={model}").returncode == 0
     (row,) = killed.rows()
-    assert row.test_logits_sha256 == expected.test_logits_sha256
+    assert row.test_outputs_sha256 == expected.test_outputs_sha256
     assert (row.val, row.test, row.selected_step) == (
         expected.val,
         expected.test,
@@ -77,4 +77,4 @@ def newest_checkpoint(run):
 
 def predictions(run):
     (path,) = run.results.glob("runs/*/*/*.npy")
-    return rows.read_array(path)
+    return runs.read_values(path)

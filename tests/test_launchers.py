@@ -5,7 +5,7 @@ import signal
 import psutil
 import pytest
 
-from lra.environment import cores
+from lra.machine import cores
 from tests.test_run import LONG, until_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -44,14 +44,14 @@ def test_two_jobs_on_one_machine_share_its_cores(run):
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_killed_cell_costs_that_cell_alone(run, name):
-    sweep = run.start("-m", "seed=0,1", *LONG, "trainer.max_steps=400", *launcher(name))
+    sweep = run.start("-m", "seed=0,1", *LONG, "max_steps=400", *launcher(name))
     until_checkpoint(run, sweep)
     cells = [p for p in psutil.process_iter(["cmdline"]) if _trains(p, run)]
     cells[0].send_signal(signal.SIGKILL)
     sweep.communicate(timeout=300)
     assert sweep.returncode == 1
     assert sorted(row.status for row in run.rows()) == ["done", "failed"]
-    again = run("-m", "seed=0,1", *LONG, "trainer.max_steps=400", *launcher(name))
+    again = run("-m", "seed=0,1", *LONG, "max_steps=400", *launcher(name))
     assert again.returncode == 0 and "1 done" in again.stdout and "1 skipped" in again.stdout
 
 
@@ -62,13 +62,13 @@ def _trains(process, run) -> bool:
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_killed_launcher_is_completed_by_the_next_call(run, name):
-    sweep = run.start("-m", "seed=0,1,2", *LONG, "trainer.max_steps=400", *launcher(name))
+    sweep = run.start("-m", "seed=0,1,2", *LONG, "max_steps=400", *launcher(name))
     until_checkpoint(run, sweep)
     for process in [*psutil.Process(sweep.pid).children(recursive=True), psutil.Process(sweep.pid)]:
         if process.is_running() and not _trains_pid(process, run):
             process.kill()
     sweep.communicate()
-    again = run("-m", "seed=0,1,2", *LONG, "trainer.max_steps=400", "wait=true", *launcher(name))
+    again = run("-m", "seed=0,1,2", *LONG, "max_steps=400", "wait=true", *launcher(name))
     assert again.returncode == 0, again.stderr
     assert [(row.seed, row.status) for row in run.rows() if row.status == "done"] == [
         (seed, "done") for seed in range(3)

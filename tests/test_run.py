@@ -10,11 +10,11 @@ import psutil
 import pytest
 import torch
 
-from lra import rows
+from lra.store import runs
 from tests.conftest import ROOT, TINY
 
 # seconds of training, to be ended before their time
-LONG = ["trainer.max_steps=5000", "trainer.val_every=100", "trainer.checkpoint_seconds=0.2"]
+LONG = ["max_steps=5000", "val_every=100", "trainer.checkpoint_seconds=0.2"]
 
 
 def one_sentence(result, *words, code=1):
@@ -42,23 +42,28 @@ def test_a_run_leaves_a_row_and_is_not_repeated(run):
     first = run()
     assert first.returncode == 0, first.stderr
     (row,) = run.rows()
-    assert row.status == "done" and row.test.n == 8 and row.val.n == 8 and row.last_step == 4
+    assert (
+        row.status == "done"
+        and row.test_score.n == 8
+        and row.val_score.n == 8
+        and row.last_step == 4
+    )
     assert row.selected_step in (2, 4) and row.parameters > 0 and row.memory.peak_bytes > 0
-    assert row.modified["trainer.max_steps"] == [5000, 4] and row.environment["threads"] == 1
+    assert row.modified["max_steps"] == [5000, 4] and row.environment["threads"] == 1
     (path,) = run.results.glob("runs/listops/fourier/*.npy")
     assert len(np.load(path)) == 8
-    assert "majority label" in first.stdout and f"{100 * row.test.accuracy:.2f}" in first.stdout
+    assert "majority label" in first.stdout and f"{100 * row.test_score.value:.2f}" in first.stdout
     assert "81,482 parameters" in first.stderr
 
     again = run()
     assert again.returncode == 0 and "Done already" in again.stdout and len(run.rows()) == 1
-    assert f"{100 * row.test.accuracy:.2f}" in again.stdout
+    assert f"{100 * row.test_score.value:.2f}" in again.stdout
 
     rerun = run("rerun=true")
     assert rerun.returncode == 0
     one, two = run.rows()
     assert (one.attempt, two.attempt) == (1, 2)
-    assert one.test_logits_sha256 == two.test_logits_sha256
+    assert one.test_outputs_sha256 == two.test_outputs_sha256
 
 
 def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
@@ -67,7 +72,7 @@ def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
     (row,) = run.rows()
     again = run(f"evaluate={saved}")
     assert again.returncode == 0, again.stderr
-    assert "bit for bit" in again.stdout and f"{100 * row.test.accuracy:.2f} %" in again.stdout
+    assert "bit for bit" in again.stdout and f"{100 * row.test_score.value:.2f} %" in again.stdout
     assert len(run.rows()) == 1
 
     one_sentence(run(f"evaluate={saved}", "model=fourier"), "model.name=transformer", "fourier")
@@ -84,7 +89,7 @@ def test_a_checkpoint_holds_tensors_and_plain_types_only(run):
 
 
 def test_killed_at_any_step_it_ends_bit_identical(run, tmp_path):
-    settings = ["trainer.max_steps=200", "trainer.val_every=50", "trainer.checkpoint_seconds=0"]
+    settings = ["max_steps=200", "val_every=50", "trainer.checkpoint_seconds=0"]
     assert run(*settings).returncode == 0
     (unbroken,) = run.rows()
 
@@ -105,7 +110,7 @@ def test_killed_at_any_step_it_ends_bit_identical(run, tmp_path):
     assert run(*settings).returncode == 0
     (row,) = run.rows()
     assert row.resumes and row.resumes[-1].step > 0 and row.resumes[-1].changed == {}
-    for fact in ("test", "val", "selected_step", "test_logits_sha256", "warnings"):
+    for fact in ("test", "val", "selected_step", "test_outputs_sha256", "warnings"):
         assert getattr(row, fact) == getattr(unbroken, fact)
 
 
@@ -127,7 +132,7 @@ def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(run, number, code):
 
 def test_a_second_ctrl_c_exits_at_once(run):
     # a step of this one takes seconds, so that both signals fall inside one
-    slow = ["model.d_model=512", "model.d_ff=4096", "batch_size=512", "trainer.max_eval_examples=1"]
+    slow = ["model.d_model=512", "model.d_ff=4096", "batch_size=512", "max_eval_examples=1"]
     child = run.start(*LONG, *slow, "trainer.checkpoint_seconds=0")
     until_checkpoint(run, child)
     time.sleep(0.5)
@@ -142,7 +147,7 @@ def test_a_second_ctrl_c_exits_at_once(run):
 
 def test_a_signal_inside_the_test_split_is_heard(run, tmp_path):
     many = ["task.variants.short.counts.test=20000", f"data.root={tmp_path}"]
-    few = ["trainer.max_eval_examples=20000", "trainer.max_steps=1", "trainer.val_every=9"]
+    few = ["max_eval_examples=20000", "max_steps=1", "val_every=9"]
     few += ["task.variants.short.counts.val=4"]
     child = run.start(*many, *few)
     until_checkpoint(run, child)  # written when training is over
@@ -154,10 +159,10 @@ def test_a_signal_inside_the_test_split_is_heard(run, tmp_path):
 
 
 def test_a_run_shorter_than_its_first_validation_is_scored(run):
-    result = run("trainer.max_steps=3", "trainer.val_every=100")
+    result = run("max_steps=3", "val_every=100")
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()
-    assert row.selected_step == row.last_step == 3 and row.val.n == 8
+    assert row.selected_step == row.last_step == 3 and row.val_score.n == 8
 
 
 def test_a_loss_that_is_no_number_leaves_a_diverged_row(run):
@@ -262,7 +267,7 @@ def test_one_cell_is_run_by_one_process(run):
 
 def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
     """The second one takes the cell over and finishes it; the first one wakes up and ends."""
-    soon = ["results.renew=0.2", "results.expire=2", "trainer.max_steps=600", *LONG[1:]]
+    soon = ["results.renew=0.2", "results.expire=2", "max_steps=600", *LONG[1:]]
     child = run.start(*soon)
     until_checkpoint(run, child)
     child.send_signal(signal.SIGSTOP)
@@ -275,13 +280,13 @@ def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
 
 
 def test_bf16_trains(run):
-    assert run("trainer.precision=bf16-mixed").returncode == 0
-    assert run.rows()[0].modified["trainer.precision"] == ["32-true", "bf16-mixed"]
+    assert run("precision=bf16-mixed").returncode == 0
+    assert run.rows()[0].modified["precision"] == ["32-true", "bf16-mixed"]
 
 
 @pytest.mark.parametrize("model", ["fourier", "transformer"])
 def test_the_paper_presets_train(run, model):
-    few = ["batch_size=2", "trainer.max_steps=2", "trainer.max_eval_examples=4"]
+    few = ["batch_size=2", "max_steps=2", "max_eval_examples=4"]
     result = run("protocol=paper", f"model={model}", *few)
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()
@@ -292,7 +297,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    result = run("logger=wandb", "trainer.max_steps=10")
+    result = run("logger=wandb", "max_steps=10")
     assert result.returncode == 0, result.stderr
     (offline,) = run.results.glob("work/*/logs/wandb/offline-run-*")
     (row,) = run.rows()
@@ -304,7 +309,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
         "train/loss",
         "val/accuracy",
         "test/final_accuracy",
-        row.test_logits_sha256,  # the row
+        row.test_outputs_sha256,  # the row
         f"row-{row.cell}",  # its artefact
         "optim.lr",
     ):
@@ -363,9 +368,9 @@ def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, num
         "task.variants.short.counts.val=10000",
         "task.variants.short.counts.test=10000",
         f"data.root={tmp_path}/large",
-        "trainer.max_eval_examples=10000",
-        f"trainer.max_steps={steps}",
-        f"trainer.val_every={2 if phase == 'validation' else 9}",
+        "max_eval_examples=10000",
+        f"max_steps={steps}",
+        f"val_every={2 if phase == 'validation' else 9}",
     ]
     child = run.start(*settings)
     until_checkpoint(run, child)
@@ -385,27 +390,27 @@ def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, num
 def test_two_ranks_train_and_score_every_example(run):
     """On CPU; the code for GPUs differs in the device alone."""
     settings = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    result = run(*settings, "batch_size=4", "trainer.max_steps=6", "trainer.val_every=2")
+    result = run(*settings, "batch_size=4", "max_steps=6", "val_every=2")
     assert result.returncode == 0, result.stderr
-    (row,) = [r for r in rows.read_all(run.results.parent) if r.status == "done"]
-    assert row.test.n == 50 and row.environment["devices"] == 2
+    (row,) = [r for r in runs.read_all(run.results.parent) if r.status == "done"]
+    assert row.test_score.n == 50 and row.environment["devices"] == 2
     assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
     # one process scores the same checkpoint: each prediction equal, so none twice and none lost
     (saved,) = run.results.parent.glob("work/*/selected.ckpt")
     again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
     assert again.returncode == 0 and "Equal to" in again.stdout, again.stderr
-    assert f"{row.test.correct} of 50" in again.stdout
+    assert f"{row.test_score.count} of 50" in again.stdout
 
 
 @pytest.mark.slow
 def test_ranks_add_up_to_the_batch_of_one_process(run):
     """Without dropout two ranks, each in parts, train to what one process trains to."""
-    steps = ["model.dropout=0", "trainer.max_steps=6", "trainer.val_every=2"]
+    steps = ["model.dropout=0", "max_steps=6", "val_every=2"]
     assert run(*steps).returncode == 0
     ranks = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    limits = ["batch_size=4", "trainer.max_eval_examples=8", "trainer.micro_batch=1"]
+    limits = ["batch_size=4", "max_eval_examples=8", "trainer.micro_batch=1"]
     assert run(*ranks, *steps, *limits).returncode == 0
-    found = rows.read_all(run.results) + rows.read_all(run.results.parent)
+    found = runs.read_all(run.results) + runs.read_all(run.results.parent)
     assert [row.environment["devices"] for row in found] == [1, 2]
     weights = [
         torch.load(path, weights_only=True)["state_dict"]
@@ -426,9 +431,9 @@ def test_the_short_variant_shows_that_structure_is_learned(run, tmp_path):
         "task.variant=short",
         f"data.root={tmp_path}/data",
         f"results.root={tmp_path}/results",
-        "trainer.max_steps=1500",
-        "trainer.val_every=500",
+        "max_steps=1500",
+        "val_every=500",
     ]
     subprocess.run(command, cwd=ROOT, check=True)
-    (row,) = rows.read_all(tmp_path / "results")
-    assert row.test.low > row.baselines["majority label | root operator"]["test"] + 0.05
+    (row,) = runs.read_all(tmp_path / "results")
+    assert row.test_score.low > row.baselines["majority label | root operator"]["test"] + 0.05

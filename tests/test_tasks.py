@@ -8,8 +8,9 @@ import torch
 from hydra.utils import instantiate
 
 import data_prep
-from lra import config, rows
-from lra.data import PackedData
+from lra import config
+from lra.store import runs
+from lra.training.data import PackedData
 from tests import conftest, originals, warm
 from tests.conftest import ROOT
 
@@ -45,12 +46,12 @@ CASES = [
 
 @pytest.mark.parametrize("task, model", CASES)
 def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
-    short = ["trainer.max_eval_examples=2", "batch_size=1"] if task == "pathx" else []
+    short = ["max_eval_examples=2", "batch_size=1"] if task == "pathx" else []
     result = run(root, tmp_path, task, f"model={model}", *short)
     assert result.returncode == 0, result.stderr
-    (row,) = rows.read_all(tmp_path / "smoke")
+    (row,) = runs.read_all(tmp_path / "smoke")
     assert row.status == "done" and row.task == task and row.variant in result.stderr
-    assert row.test.n == (2 if short else min(8, originals.TEST)) and row.baselines
+    assert row.test_score.n == (2 if short else min(8, originals.TEST)) and row.baselines
 
 
 @pytest.mark.slow
@@ -58,7 +59,7 @@ def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
 def test_every_model_trains_on_every_task_in_one_sweep(root, tmp_path, task):
     result = run(root, tmp_path, task, "model=glob(*,exclude=base)", flags=["-m"])
     assert result.returncode == 0, result.stderr
-    found = rows.read_all(tmp_path / "smoke")
+    found = runs.read_all(tmp_path / "smoke")
     assert {row.model for row in found} == set(conftest.MODELS)
     assert {row.status for row in found} == {"done"}
     assert all(row.cost and row.transformer_parameters for row in found)
@@ -68,7 +69,7 @@ def test_every_model_trains_on_every_task_in_one_sweep(root, tmp_path, task):
 def test_the_filter_shortens_what_another_mixer_sees(root, tmp_path, name):
     result = run(root, tmp_path, "image", f"model={name}", "filter=fourier")
     assert result.returncode == 0, result.stderr
-    (row,) = rows.read_all(tmp_path / "smoke")
+    (row,) = runs.read_all(tmp_path / "smoke")
     assert row.model == f"fourier+{name}" and row.config["model"]["filter"] == "fourier"
 
 
@@ -76,14 +77,14 @@ def test_the_filter_shortens_what_another_mixer_sees(root, tmp_path, name):
 def test_a_task_made_of_pixels_can_be_read_as_real_numbers(root, tmp_path, task):
     result = run(root, tmp_path, task, "model.input=continuous")
     assert result.returncode == 0, result.stderr
-    (row,) = rows.read_all(tmp_path / "smoke")
+    (row,) = runs.read_all(tmp_path / "smoke")
     assert row.modified["model.input"] == ["tokens", "continuous"]
 
 
 def test_batches_by_length_train_and_are_scored_in_order(root, tmp_path):
     result = run(root, tmp_path, "text", "bucket_by_length=true")
     assert result.returncode == 0, result.stderr
-    (row,) = rows.read_all(tmp_path / "smoke")
+    (row,) = runs.read_all(tmp_path / "smoke")
     assert row.modified["bucket_by_length"] == [False, True]
     (saved,) = tmp_path.glob("smoke/work/*/selected.ckpt")
     again = run(root, tmp_path, "text", f"evaluate={saved}")
@@ -101,7 +102,7 @@ def test_a_row_selected_on_test_says_so(root, tmp_path):
     finally:
         originals.SETTINGS["text"] = settings
     assert result.returncode == 0, result.stderr
-    (row,) = rows.read_all(tmp_path / "smoke")
+    (row,) = runs.read_all(tmp_path / "smoke")
     assert row.variant == "bytes_1000_test_as_val"
     assert "val is the test split: selected on test" in row.warnings
 

@@ -17,10 +17,12 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
-from lra.environment import ROOT
+from lra.machine import ROOT
 
 server = get_context("forkserver")
-server.set_forkserver_preload(["lra.training", "lra.attempt", "lra.tables.accuracy"])
+server.set_forkserver_preload(
+    ["lra.training.run", "lra.training.attempt", "lra.report.tables.scores"]
+)
 OUTPUTS = ("stdout", "stderr")
 
 

@@ -18,34 +18,26 @@ from contextlib import nullcontext, suppress
 from itertools import count as endless
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from data_prep.pack import Split
-from lra import environment, flops, setup
-from lra.attempt import is_out_of_memory
-from lra.data import Packed, TrainBatches
+from lra.efficiency import flops
 from lra.efficiency.records import Cost, Timing
-from lra.measure import PeakMemory, synchronise
-from lra.module import Classification, seed_everything
+from lra.machine import describe
+from lra.objective import Batch, Objective
+from lra.training import runtime
+from lra.training.attempt import is_out_of_memory
+from lra.training.callbacks.memory import PeakMemory
+from lra.training.callbacks.speed import synchronise
+from lra.training.data import TrainBatches, full_length
+from lra.training.module import Learner, seed_everything
+from lra.training.run import count_parameters
 
 SECONDS = 2.0  # short steps are timed for as long as this
 MOST_STEPS = 100
 SAMPLED = 1.0  # memory is watched for as long as this, so that a sample meets a short step's peak
 WARM_UP = 5.0  # one step, and a second one if the first took less than this
-
-
-def full_length(cfg, examples: int) -> Packed:
-    """Random symbols without padding, packed in memory and gathered as a task's are. Every position
-    is real: what a model costs by length must not depend on how short the documents are."""
-    N, documents = cfg.model.seq_len, cfg.task.documents
-    rng = np.random.default_rng(0)
-    ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(np.uint16)
-    labels = rng.integers(0, cfg.task.num_classes, examples).astype(np.uint8)
-    return Packed(Split(ids, np.arange(examples * documents + 1) * N, labels), documents, N)
 
 
 class Subject:
@@ -54,28 +46,28 @@ class Subject:
     def __init__(self, cfg, compile: bool):
         on_gpu = cfg.trainer.accelerator == "gpu" and torch.cuda.is_available()
         self.device = torch.device("cuda" if on_gpu else "cpu")
-        self.half = cfg.trainer.precision == "bf16-mixed"
+        self.half = cfg.precision == "bf16-mixed"
         self.cfg, self.batch_size = cfg, cfg.batch_size
         self.data = full_length(cfg, 8 * cfg.batch_size)
         self.sampler = TrainBatches(len(self.data), cfg.batch_size, 0, lambda: 0, 0, 1)
         self.memory = PeakMemory("gpu" if on_gpu else "cpu")
         seed_everything(cfg.seed)
         self.net = instantiate(cfg.model.net).to(self.device)
-        self.parameters = sum(p.numel() for p in self.net.parameters())
-        self.module = Classification(self.net, cfg.optim, max_steps=10**9, seed=cfg.seed)
+        self.parameters = count_parameters(self.net)
+        self.objective: Objective = instantiate(cfg.objective)
+        self.module = Learner(self.net, self.objective, cfg.optim, max_steps=10**9, seed=cfg.seed)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
         self.forward = torch.compile(self.net) if compile else self.net
 
-    def batch(self, i: int, size: int | None = None):
+    def batch(self, i: int, size: int | None = None) -> Batch:
         indices = self.sampler.batch(i)[: size or self.batch_size]
-        return tuple(t.to(self.device) for t in self.data.__getitems__(indices))
+        return self.data.__getitems__(indices).to(self.device)
 
-    def loss(self, net, batch) -> torch.Tensor:
-        ids, lengths, labels, _ = batch
+    def loss(self, net, batch: Batch) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext():
-            return F.cross_entropy(net(ids, lengths).float(), labels)
+            return self.objective.loss(net, batch)
 
-    def compute(self, batch, train: bool) -> None:
+    def compute(self, batch: Batch, train: bool) -> None:
         with nullcontext() if train else torch.inference_mode():
             loss = self.loss(self.forward, batch)
         if train:
@@ -176,18 +168,18 @@ def main() -> None:
     spec = json.load(sys.stdin)
     end_with(spec["parent"])
     cfg = OmegaConf.create(spec["config"])
-    setup.quiet()
-    setup.threads(cfg.trainer.threads, None)
-    say(environment=environment.describe(cfg.trainer))
+    runtime.quiet()
+    runtime.threads(cfg.trainer.threads, None)
+    say(environment=describe(cfg))
     try:
         if spec["what"] == "cost":
-            setup.return_freed_memory()
+            runtime.return_freed_memory()
             subject = Subject(cfg, spec["compile"])
             say(parameters=subject.parameters)
             say(inference_cost=subject.cost(train=False).model_dump())
             say(training_cost=subject.cost(train=True).model_dump())
         else:
-            setup.keep_freed_memory()
+            runtime.keep_freed_memory()
             subject = Subject(cfg, spec["compile"])
             say(parameters=subject.parameters)
             dtype = torch.bfloat16 if subject.half else torch.float32

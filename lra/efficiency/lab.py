@@ -1,26 +1,7 @@
-"""Speed and memory by length, of every model on byte text: what LRA's Table 2 measures.
+"""Measures cells of (model, length): what is left to do, the processes that do it, their limits."""
 
-python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
-    [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [protocol=matched]
-    [rerun=none|disturbed]
-    [any other key of run.py, for all models: trainer=gpu, model.d_model=128, ...]
-
-models=all, or names between commas; fourier+performer is performer behind the Fourier filter. The
-transformer is always there twice: on torch's fused kernel, and with the N x N matrix in memory,
-which is what the papers compared with.
-
-Each cell (model, length) is measured by processes of its own: one for time in each round, and one
-for memory and operations, which no load changes, in the first. A round goes through all models
-before the next begins, so that a drift of the machine hits all of them. More than `memory` of the
-machine's memory or more than `seconds` is a result. The measurements are the only ledger: typed
-again, the command goes on where it was stopped. rerun=disturbed measures again what was measured
-while other processes kept the machine busy; to begin anew, delete <results.path>/efficiency/.
-"""
-
-import hashlib
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -36,15 +17,17 @@ from statistics import mean
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from lra import arguments, config, setup
-from lra.attempt import now
-from lra.claim import Claim
+from lra import config
+from lra.cli import duration
+from lra.config import Configuration
+from lra.config.identity import ENVIRONMENT
 from lra.efficiency import records
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import BASELINE, EXPLICIT
-from lra.environment import ROOT, commit, describe
-from lra.errors import UserError, exit_code, one_of
-from lra.text import duration
+from lra.errors import UserError, one_of
+from lra.machine import ROOT, commit, describe
+from lra.training import runtime
+from lra.training.attempt import now
 
 # What a name stands for that is not one of model='s
 SPECIAL = {
@@ -54,17 +37,6 @@ SPECIAL = {
     ]
 }
 BASELINES = [BASELINE, EXPLICIT]
-DEFAULTS = {
-    "models": "all",
-    "lengths": "1024,2048,3072,4096",
-    "batch": "32",
-    "rounds": "3",
-    "steps": "5",
-    "seconds": "180",
-    "memory": "0.6",
-    "compile": "false",
-    "rerun": "none",
-}
 POLL = 0.02  # seconds between looks at a child's memory
 
 
@@ -73,17 +45,18 @@ class Cell:
     """What one measurement is of; id is the hash of what decides it."""
 
     model: str
-    cfg: DictConfig
+    configuration: Configuration
     compile: bool
     overrides: list[str]
     id: str = field(init=False)
 
     def __post_init__(self):
-        here = describe(self.cfg.trainer)
-        machine = {key: here[key] for key in ("device", "torch", "system", "machine")}
-        decides = [config.identity(self.cfg), machine, self.cfg.trainer.threads, self.compile]
-        text = json.dumps(decides, sort_keys=True)
-        self.id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        identity, threads = self.configuration.identity, self.cfg.trainer.threads
+        self.id = records.cell_id(identity, describe(self.cfg), threads, self.compile)
+
+    @property
+    def cfg(self) -> DictConfig:
+        return self.configuration.cfg
 
     def __str__(self) -> str:
         return f"{self.model} at {self.cfg.model.seq_len:,}"
@@ -95,14 +68,14 @@ class Limits:
     bytes: int
 
 
-def compose(model: str, length: int, batch: int, overrides: list[str]) -> DictConfig:
-    filter_, _, name = model.rpartition("+")
-    chosen = SPECIAL.get(model) or [f"model={name}", *([f"filter={filter_}"] if filter_ else [])]
+def compose(model: str, length: int, batch: int, overrides: list[str]) -> Configuration:
+    """Returns the configuration of one cell of the lab, on byte text."""
+    chosen = SPECIAL.get(model) or config.choices(*config.unlabelled(model))
     sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
-    cfg = config.compose(["task=text", *chosen, *sizes, *overrides])
-    config.check(cfg)
-    cfg.trainer.threads = setup.thread_count(cfg.trainer.threads)
-    return cfg
+    configuration = Configuration.of(["task=text", *chosen, *sizes, *overrides])
+    trainer = configuration.cfg.trainer
+    trainer.threads = runtime.thread_count(trainer.threads)
+    return configuration
 
 
 def named(models: str) -> list[str]:
@@ -110,16 +83,16 @@ def named(models: str) -> list[str]:
     known = [*config.models(), *SPECIAL]
     chosen = config.models() if models == "all" else models.split(",")
     for model in chosen:
-        filter_, _, name = model.rpartition("+")
+        name, filter_ = config.unlabelled(model)
         if name not in known or (filter_ and filter_ not in config.filters()):
             raise one_of("model", model, known)
     return list(dict.fromkeys([*BASELINES, *chosen]))
 
 
 def changing(overrides: list[str]) -> list[str]:
-    """Those that a measurement depends on and that stand nowhere else in it, in order: not where
-    results lie, nor what says the protocol, the device or the threads."""
-    said = config.ENVIRONMENT | {"protocol", "trainer"}
+    """Returns the overrides that affect a measurement and are not recorded in another of its
+    fields, sorted."""
+    said = ENVIRONMENT | {"protocol", "precision"}
     keys = [o.lstrip("+~").partition("=")[0] for o in overrides]
     return sorted(
         override
@@ -138,7 +111,7 @@ def memory_of_machine() -> int:
 
 
 def busy_elsewhere() -> float:
-    """CPU seconds that others than this process and its ended children have used so far."""
+    """Returns the CPU seconds used so far by all other processes."""
     total = psutil.cpu_times()
     busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -175,13 +148,13 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = Tr
         commit=head,
         dirty=dirty,
         started=started,
-        config=config.identity(cell.cfg),
+        config=cell.configuration.identity,
         **facts,
     )
 
 
 def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tuple | None]:
-    """What the child said, and ("oom" or "timeout", why) where it did not come to its end."""
+    """Runs one child; returns its output and, if it was stopped, ("oom" or "timeout", reason)."""
     spec = {
         "what": what,
         "config": OmegaConf.to_container(cell.cfg, resolve=True),
@@ -210,7 +183,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
             code = process.wait()
         said.seek(0)
         errors.seek(0)
-        facts = {"environment": describe(cell.cfg.trainer) | {"threads": cell.cfg.trainer.threads}}
+        facts = {"environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads}}
         for line in said:
             if line.endswith("\n"):  # not one that a kill cut
                 facts |= json.loads(line)
@@ -340,40 +313,3 @@ def said(measurement: Measurement) -> str:
     if measurement.status != "done":
         parts.append(f"{measurement.status} ({measurement.reason})")
     return ", ".join(parts)
-
-
-def main() -> None:
-    given, overrides = arguments.split(sys.argv[1:], DEFAULTS)
-    steps, compile_ = arguments.number(given, "steps"), arguments.truth(given, "compile")
-    batch, rounds = arguments.number(given, "batch"), arguments.number(given, "rounds")
-    rerun = arguments.choice(given, "rerun", ("none", "disturbed"))
-    try:
-        share = float(given["memory"])
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise UserError(f"memory={given['memory']}: give a share above 0 and up to 1.")
-    limits = Limits(arguments.number(given, "seconds"), round(share * memory_of_machine()))
-    cells, without = [], {}
-    for length in arguments.numbers(given, "lengths"):
-        for model in named(given["models"]):
-            try:
-                cfg = compose(model, length, batch, overrides)
-            except UserError as error:  # protocol=paper has no setting for every model
-                without[model] = str(error)
-                continue
-            cells.append(Cell(model, cfg, compile_, changing(overrides)))
-    for model, reason in without.items():
-        print(f"left out: {model}. {reason}")
-    if not cells:
-        raise UserError("Nothing is left to measure.")
-    results = cells[0].cfg.results
-    root = Path(results.path)
-    where = root / "work" / f"efficiency-{platform.node()}"
-    # two labs on one machine would measure each other
-    with Claim(where, renew=results.renew, expire=results.expire, wait=False):
-        Lab(cells, rounds, root, limits, rerun).run(steps)
-
-
-def run() -> None:
-    sys.exit(exit_code(main))

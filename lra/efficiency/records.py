@@ -1,13 +1,18 @@
-"""What is kept of a measurement: results/efficiency/<model>/<length>-<cell>-<round>.json."""
+"""The record of a measurement: results/efficiency/<model>/<length>-<cell>-<round>.json."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from lra.config import upgrade
 from lra.errors import UserError
 from lra.files import replacing
-from lra.rows import Memory, Record
+from lra.store.row import Memory, Record
+
+SCHEMA = 2
 
 BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
@@ -35,7 +40,7 @@ class Measurement(Record):
     """One round of one cell. A cell that ran out of memory or of time is a result; what had been
     measured by then stays."""
 
-    schema_version: int = 1
+    schema_version: Literal[2] = SCHEMA
     cell: str
     round: int
     model: str
@@ -68,6 +73,25 @@ class Measurement(Record):
         return self.others is not None and self.others > BUSY
 
 
+def cell_id(
+    identity: dict[str, Any], environment: dict[str, Any], threads: int, compile: bool
+) -> str:
+    """Returns the name of what is measured: a configuration on a machine."""
+    machine = {key: environment[key] for key in ("device", "torch", "system", "machine")}
+    text = json.dumps([identity, machine, threads, compile], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of today's schema for a measurement of any version up to it."""
+    if content.get("schema_version") != 1:
+        return content
+    identity = upgrade.identity_from_version_1(content["config"])
+    environment = content["environment"]
+    id_ = cell_id(identity, environment, environment["threads"], content["compile"])
+    return content | {"schema_version": SCHEMA, "cell": id_, "config": identity}
+
+
 def path(root: Path, measurement: Measurement) -> Path:
     name = f"{measurement.length}-{measurement.cell}-{measurement.round}.json"
     return root / "efficiency" / measurement.model / name
@@ -85,12 +109,12 @@ def read_all(root: Path) -> list[Measurement]:
     found = []
     for file in sorted(root.glob("efficiency/*/*.json")):
         try:
-            found.append(Measurement.model_validate_json(file.read_bytes()))
+            found.append(Measurement.model_validate(upgraded(json.loads(file.read_bytes()))))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise UserError(
-                f"{file} is no valid measurement ({where}: {first['msg']}): restore it from git or "
+                f"{file} is not a valid measurement ({where}: {first['msg']}): restore it from git or "
                 "delete it."
             ) from error
     return sorted(found, key=lambda m: (m.protocol, m.model, m.length, m.cell, m.round))

@@ -14,10 +14,16 @@ from statistics import mean, median, quantiles
 from lra.efficiency.records import Cost, Measurement, Timing
 
 BASELINE, EXPLICIT = "transformer", "transformer_explicit"
+NAMES = {BASELINE: "transformer (fused)", EXPLICIT: "transformer (N x N in memory)"}
+
+
+def name_of(model: str) -> str:
+    """Returns the model's name in tables and pictures of the lab."""
+    return NAMES.get(model, model)
 
 
 def sizes(config: dict) -> tuple:
-    """What makes two models of one name compare in speed."""
+    """Returns the settings that make the speeds of two models of one name comparable."""
     return tuple(config.get("model", {}).get(k) for k in ("d_model", "n_layers", "n_heads", "d_ff"))
 
 
@@ -106,7 +112,7 @@ def _step_seconds(measurement: Measurement, phase: str) -> float:
 
 
 def _nearest(others: list[Measurement], to: Measurement) -> Measurement:
-    """In time."""
+    """Returns the measurement taken closest in time to `to`."""
 
     def distance(other: Measurement) -> tuple:
         start, own = (datetime.fromisoformat(m.started) for m in (other, to))

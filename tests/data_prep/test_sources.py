@@ -3,7 +3,8 @@ from types import SimpleNamespace as Data
 
 import pytest
 
-from data_prep import download, sources, text
+from data_prep import download, sources
+from data_prep.tasks import text
 from lra.errors import UserError
 from lra.files import sha256
 from tests import originals

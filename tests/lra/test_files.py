@@ -42,7 +42,7 @@ from lra import files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 path = Path(sys.argv[1])
-from lra.errors import exit_code
+from lra.cli import exit_code
 def write():
     if sys.argv[2] == "write_new":
         files.write_new(path, bytes(5000))

@@ -5,6 +5,10 @@ from models.attention import ExplicitAttention, SoftmaxAttention
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import softmax_attention
 
+WITHOUT = {
+    "limit": "it is the exact form",
+}
+
 
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():

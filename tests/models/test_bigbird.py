@@ -5,6 +5,9 @@ from models.bigbird import BigBirdAttention
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import bigbird, each_head, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"block": 8, "random_blocks": 2}
+
 
 def attention(block, random_blocks):
     return BigBirdAttention(8, n_heads=2, seq_len=40, block=block, random_blocks=random_blocks)

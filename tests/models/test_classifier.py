@@ -139,7 +139,7 @@ def test_the_trunk_compiles(model):
 def test_overfits_64_examples(model, tiny_root):
     """Labels of real expressions, learned by heart."""
     import data_prep
-    from lra.data import PackedData
+    from lra.training.data import PackedData
     from tests.conftest import TINY, config
 
     cfg = config.compose([*TINY, f"data.root={tiny_root}"])

@@ -4,6 +4,11 @@ from models.cosformer import CosformerAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import cosformer
 
+WITHOUT = {
+    "limit": "another similarity than the softmax's; nothing it could be equal to",
+    "public": "the authors' code is not a package, and no package has it",
+}
+
 
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():

@@ -7,6 +7,10 @@ import torch
 from models.fnet import FourierMixing
 from tests.models.agree import assert_mixes_as, sequences
 
+WITHOUT = {
+    "limit": "no attention weights; nothing it could be equal to",
+}
+
 
 def dft(x: torch.Tensor) -> torch.Tensor:
     """Re(F_N x F_D) / sqrt(N D), from the definition."""

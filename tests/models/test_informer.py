@@ -4,6 +4,9 @@ from models.informer import ProbSparseAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import informer, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"features": 16}
+
 
 # one sampled key measures nothing: its maximum is its mean
 @pytest.mark.proof("definition")

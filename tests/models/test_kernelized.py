@@ -5,6 +5,11 @@ from models.kernelized import KernelizedAttention
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import kernelized
 
+WITHOUT = {
+    "limit": "it is the exact form",
+    "public": "the authors' code is not a package, and no package has it",
+}
+
 
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():

@@ -5,6 +5,9 @@ from models.linformer import LinformerAttention
 from tests.models.agree import assert_mixes_as
 from tests.oracles.attention import linformer, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"features": 16}
+
 
 def attention(share="key_value", features=5):
     return LinformerAttention(8, n_heads=2, seq_len=23, features=features, share=share)

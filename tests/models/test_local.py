@@ -4,6 +4,9 @@ from models.local import LocalAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import attention_to, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"window": 16}
+
 
 @pytest.mark.proof("definition")
 @pytest.mark.parametrize("window", [1, 4, 7])

@@ -6,6 +6,10 @@ from models.lru import LRU
 from tests.models.agree import assert_mixes_as
 from tests.oracles.recurrences import lru
 
+WITHOUT = {
+    "limit": "a recurrence; the definition is the limit",
+}
+
 
 @pytest.mark.proof("definition")
 def test_the_convolution_is_the_recurrence():

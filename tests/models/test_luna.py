@@ -5,6 +5,11 @@ from models.luna import LunaAttention, LunaBlock
 from tests.models.agree import assert_same, sequences
 from tests.oracles.attention import attention_to
 
+WITHOUT = {
+    "limit": "two attentions in a row; nothing it could be equal to",
+    "public": "the authors' code is a fork of fairseq, and no package has it",
+}
+
 
 def attend(q, context):
     """Heads of width 4; context is key and value."""

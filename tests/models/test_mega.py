@@ -5,6 +5,10 @@ from models.mega import GatedAttention, MovingAverage
 from tests.models.agree import assert_mixes_as, assert_same, sequences
 from tests.oracles import recurrences
 
+WITHOUT = {
+    "limit": "gates and a moving average beside attention; nothing it could be equal to",
+}
+
 
 def mixer(attention="softmax", chunk=None):
     torch.manual_seed(0)

@@ -5,6 +5,9 @@ from models.nystromformer import NystromAttention, pseudo_inverse
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import nystromformer, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"landmarks": 16, "conv_kernel": 5}
+
 
 def attention(landmarks, iterations=40, conv_kernel=None):
     return NystromAttention(

@@ -5,6 +5,9 @@ from models.performer import PerformerAttention, orthogonal_features
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import each_head, performer, softmax_attention
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"features": 32}
+
 
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():

@@ -36,17 +36,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # theirs
 ]
 
-# Models that no installable package computes.
-NOT_PUBLIC = {
-    "cosformer": "the authors' code is no package, and no package has it",
-    "fourier": "the authors' code is no package, and no package has it",
-    "kernelized": "the authors' code is no package, and no package has it",
-    "luna": "the authors' code is a fork of fairseq, and no package has it",
-    "skyformer": "the authors' code is no package, and no package has it",
-    "sparse": "packages with the fixed pattern need a GPU and Triton",
-    "synthesizer": "the authors' code is TensorFlow, and no package has it",
-}
-
 
 def public(model: str):
     return pytest.mark.parametrize("model", [model])

@@ -5,6 +5,9 @@ from models.reformer import LSHAttention
 from tests.models.agree import assert_mixes_as
 from tests.oracles.attention import reformer
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"chunk": 16}
+
 
 def mixer(chunk, hashes):
     return LSHAttention(8, n_heads=2, seq_len=23, chunk=chunk, hashes=hashes)

@@ -7,6 +7,9 @@ from models.sinkhorn import SinkhornAttention, sinkhorn
 from tests.models.agree import assert_attends_as, assert_mixes_as, heads, sequences
 from tests.oracles import attention as oracle
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"block": 16}
+
 
 def attention(block, **settings):
     return SinkhornAttention(8, n_heads=2, seq_len=23, block=block, **settings)

@@ -5,6 +5,13 @@ from models.skyformer import SkyformerAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import kernelized, skyformer
 
+# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+SMALL = {"landmarks": 16}
+
+WITHOUT = {
+    "public": "the authors' code is not a package, and no package has it",
+}
+
 
 def attention(landmarks, gamma, iterations=40):
     return SkyformerAttention(

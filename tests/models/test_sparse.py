@@ -4,6 +4,10 @@ from models.sparse import SparseAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import attention_to, softmax_attention
 
+WITHOUT = {
+    "public": "packages with the fixed pattern need a GPU and Triton",
+}
+
 
 def attention(block, summary):
     return SparseAttention(8, n_heads=2, seq_len=23, block=block, summary=summary)

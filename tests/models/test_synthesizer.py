@@ -4,6 +4,11 @@ import torch
 from models.synthesizer import SynthesizerMixer
 from tests.models.agree import assert_mixes_as
 
+WITHOUT = {
+    "limit": "no products of tokens; nothing it could be equal to",
+    "public": "the authors' code is TensorFlow, and no package has it",
+}
+
 
 def mixer(scores, rank=3):
     return SynthesizerMixer(8, n_heads=2, seq_len=23, scores=scores, rank=rank)

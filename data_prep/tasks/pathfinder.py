@@ -1,0 +1,310 @@
+"""Pathfinder and Path-X: does one dashed contour join the two discs? Grey pixels, row by row.
+
+Generated (data_prep/snakes.py) unless data.archive names LRA's release, or any folder or archive
+laid out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and metadata/<batch>.npy, which
+is text despite its name (one image a line, the fourth column its label). Damaged images (the
+release has at least one) are left out and listed in the manifest.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import data_prep
+from data_prep import archive, sources
+from data_prep.baselines import baselines
+from data_prep.pack import Manifest, Split, pack, split_of_rows
+from data_prep.progress import progress
+from data_prep.tasks import snakes
+from data_prep.tasks.image import VALUES
+from lra.errors import UserError
+from lra.files import make_folder, replacing, reported
+
+FOLDERS = ("pathfinder", "lra_release", "lra_release.gz")
+VERSION = 1  # raise it when the same seed gives other data
+SHARD = 500  # images of one random stream: the data depend on it, not on the threads
+COLUMNS = 11  # of a metadata line
+
+
+def make(task, data, path: Path) -> Manifest:
+    rules = task.variants[task.variant]
+    if rules.resolution not in snakes.RULES or rules.contour_length not in snakes.LEVELS:
+        raise UserError(
+            f"task.variants.{task.variant}: resolution={rules.resolution} with contour_length="
+            f"{rules.contour_length}: choose {', '.join(map(str, snakes.RULES))} with "
+            f"{', '.join(map(str, snakes.LEVELS))}."
+        )
+    scratch = data_prep.unfinished(path)
+    facts = {"task": task.name, "variant": task.variant, "vocabulary": VALUES, "documents": 1}
+    if data.archive is not None or "counts" not in rules:
+        origin = sources.find(
+            task.name, data, FOLDERS, pattern(rules.resolution, rules.contour_length), None
+        )
+        make_folder(scratch)  # what a killed one left is cleared away with it (data_prep.prepare)
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            pixels, labels, rows, notes, left_out = read(
+                origin, rules.resolution, rules.contour_length, Path(folder) / "pixels", data
+            )
+            n = len(rows)
+            expected = sum(rules.get("counts", {}).values())
+            if expected and n + left_out != expected:
+                raise UserError(
+                    f"{origin} gives {n + left_out:,} images for {task.variant}, not {expected:,}: "
+                    "bring the whole of the release, or choose task.variant=sample."
+                )
+            counts = {"train": n - 2 * (n // 10), "val": n // 10, "test": n // 10}
+            splits = split(pixels, labels, rows, counts, data.seed)
+            return pack(
+                path,
+                splits,
+                source=sources.describe(origin, pattern(rules.resolution, rules.contour_length)),
+                generator=None,
+                reader={
+                    "version": VERSION,
+                    "seed": data.seed,
+                    "resolution": rules.resolution,
+                    "left_out": left_out,
+                },
+                baselines=baselines(splits, 1, "bag of pixels"),
+                notes=notes,
+                **facts,
+            )
+    shards = generate(rules, data.seed, data.processes, scratch)
+    labels = np.concatenate([shard.labels for shard in shards])
+    splits = split(Pixels(shards), labels, np.arange(len(labels)), rules.counts, data.seed)
+    manifest = pack(
+        path,
+        splits,
+        source="generated",
+        generator=recipe(rules, data.seed),
+        baselines=baselines(splits, 1, "bag of pixels"),
+        **facts,
+    )
+    shutil.rmtree(scratch)
+    return manifest
+
+
+def split(pixels, labels: np.ndarray, rows: np.ndarray, counts, seed: int) -> dict[str, Split]:
+    """`rows` of the images, dealt out by the seed; within a split they keep their order."""
+    order = np.random.default_rng([seed, 2**32]).permutation(len(rows))
+    splits, start = {}, 0
+    for name in ("train", "val", "test"):
+        index = np.sort(order[start : start + counts[name]])
+        splits[name] = split_of_rows(pixels, labels, rows[index])
+        start += counts[name]
+    return splits
+
+
+# --- generated ---
+
+
+class Shard:
+    """SHARD images on disk, mapped."""
+
+    def __init__(self, file: Path):
+        self.pixels = np.load(file, mmap_mode="r")
+        self.labels = np.load(file.with_suffix(".labels.npy"))
+
+
+class Pixels:
+    """The shards as one array (n, pixels), of which rows are read where they are asked for."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, shards: list[Shard]):
+        self.shards = shards
+        self.shape = (sum(len(s.labels) for s in shards), shards[0].pixels.shape[1])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:  # or one row
+        if rows.ndim == 0:
+            return self.shards[rows // SHARD].pixels[rows % SHARD]
+        return np.stack([self.shards[row // SHARD].pixels[row % SHARD] for row in rows])
+
+
+def recipe(rules, seed: int) -> dict:
+    return {
+        "version": VERSION,
+        "seed": seed,
+        "resolution": rules.resolution,
+        "contour_length": rules.contour_length,
+    }
+
+
+def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Shard]:
+    """All images in shards below `scratch`, the same for a seed whatever the number of threads
+    (numba lets them run in parallel). Shards that are there already are kept."""
+    total = sum(rules.counts.values())
+    # the total is part of it: the last shard has what the others leave
+    stamp = json.dumps([recipe(rules, seed), total], sort_keys=True)
+    folder = scratch / hashlib.sha256(stamp.encode()).hexdigest()[:16]
+    if scratch.exists():
+        for other in scratch.iterdir():  # of other rules
+            if other != folder:
+                shutil.rmtree(other)
+    make_folder(folder)
+    files = [folder / f"{i:05d}.npy" for i in range(-(-total // SHARD))]
+    threads = processes or len(os.sched_getaffinity(0))
+
+    def shard(i: int) -> None:
+        if files[i].exists():
+            return
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, i])))
+        n = min(SHARD, total - i * SHARD)
+        pixels, labels = snakes.images(rules.resolution, rules.contour_length, n, rng)
+        for file, values in ((files[i].with_suffix(".labels.npy"), labels), (files[i], pixels)):
+            with replacing(file) as temporary, open(temporary, "wb") as stream:
+                np.save(stream, values)
+
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        progress(f"drawing {total:,} images", total) as advance,
+    ):
+        running = [pool.submit(shard, i) for i in range(len(files))]
+        try:
+            for i, future in enumerate(running):
+                future.result()
+                advance(min(total, (i + 1) * SHARD))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [Shard(file) for file in files]
+
+
+# --- LRA's release ---
+
+
+def pattern(resolution: int, contour_length: int) -> re.Pattern:
+    """Groups: batch and number of an image; batch of a metadata file."""
+    level = snakes.LEVELS[contour_length]
+    return re.compile(
+        rf"(?:^|/)pathfinder{resolution}/{level}/"
+        r"(?:imgs/(\d+)/sample_(\d+)\.png|metadata/(\d+)\.npy)$"
+    )
+
+
+def read(
+    origin: Path, resolution: int, contour_length: int, scratch: Path, data
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], int]:
+    """(pixels (n, resolution^2) mapped from `scratch`, labels (n,), the rows to use in the order of
+    batch and number, notes on what was left out, how many labelled images were).
+
+    Every file is read once; images are decoded in parallel. An image that is there twice (an
+    archive beside what was extracted from it) is taken once. Raises UserError for metadata that
+    cannot be understood, by file and line."""
+    wanted = pattern(resolution, contour_length)
+    label_of: dict[tuple[int, int], int] = {}
+    row_of: dict[tuple[int, int], int] = {}  # where an image's pixels are in `scratch`
+    met: set[tuple[int, int]] = set()
+    again = 0
+    bad: dict[tuple[int, int], str] = {}
+    threads = data.processes or len(os.sched_getaffinity(0))
+    with (
+        reported(scratch),
+        open(scratch, "wb") as store,
+        ThreadPoolExecutor(threads) as pool,
+        progress("reading images", 200_000) as advance,
+    ):
+        waiting: list[tuple[tuple[int, int], object]] = []
+
+        def store_next() -> None:
+            key, future = waiting.pop(0)
+            pixels = future.result()
+            if isinstance(pixels, str):
+                bad[key] = pixels
+            else:
+                row_of[key] = len(row_of)
+                store.write(pixels)
+
+        for name, stream in archive.members(origin, wanted):
+            batch, number, metadata = wanted.search(name).groups()
+            content = stream.read()
+            if metadata is not None:
+                for key, label in parse_metadata(
+                    name, content, int(metadata), contour_length
+                ).items():
+                    if label_of.setdefault(key, label) != label:
+                        raise UserError(
+                            f"{name}: imgs/{key[0]}/sample_{key[1]}.png has label {label} here and "
+                            f"{label_of[key]} in another metadata file of {origin}."
+                        )
+                continue
+            key = int(batch), int(number)
+            if key in met:
+                again += 1
+                continue
+            met.add(key)
+            waiting.append((key, pool.submit(decode, content, resolution)))
+            advance(len(row_of))
+            if len(waiting) > 256:
+                store_next()
+        while waiting:
+            store_next()
+
+    level = f"pathfinder{resolution}/{snakes.LEVELS[contour_length]}"
+    if not label_of or not row_of:
+        what = "metadata/*.npy" if row_of else "imgs/*/sample_*.png"
+        raise UserError(f"{origin} holds no {level}/{what}: {archive.bring()}")
+    for key in label_of.keys() - row_of.keys() - bad.keys():
+        bad[key] = "missing"
+    notes = []
+    if bad:
+        listed = ", ".join(f"imgs/{b}/sample_{i}.png ({bad[b, i]})" for b, i in sorted(bad)[:20])
+        more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
+        notes.append(f"{len(bad)} images of {level} left out: {listed}{more}")
+    if again:
+        notes.append(f"{again} images of {level} were there twice and taken once")
+    unlabelled = len(row_of.keys() - label_of.keys())
+    if unlabelled:
+        notes.append(f"{unlabelled} images of {level} are in no metadata file and left out")
+    keys = sorted(row_of.keys() & label_of.keys())
+    pixels = np.memmap(scratch, np.uint8, "r", shape=(len(row_of), resolution * resolution))
+    labels = np.array([label_of.get(key, 0) for key in row_of], np.uint8)
+    return pixels, labels, np.array([row_of[key] for key in keys]), notes, len(bad)
+
+
+def decode(content: bytes, resolution: int) -> bytes | str:
+    """The pixels, or what is wrong with the file."""
+    if not content:
+        return "empty"
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            if picture.size != (resolution, resolution):
+                return f"{picture.width} x {picture.height} pixels"
+            picture.verify()  # the checksums of its chunks
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            return picture.convert("L").tobytes()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "damaged"
+
+
+def parse_metadata(
+    name: str, content: bytes, batch: int, contour_length: int
+) -> dict[tuple[int, int], int]:
+    """(batch, number) -> label. The first column names the batch, the sixth the contour length."""
+    labels = {}
+    for number, line in enumerate(content.splitlines(), start=1):
+        columns = line.decode(errors="replace").split()
+        image = re.fullmatch(r"sample_(\d+)\.png", columns[1]) if len(columns) > 1 else None
+        if (
+            len(columns) != COLUMNS
+            or not image
+            or columns[0] != f"imgs/{batch}"
+            or columns[3] not in ("0", "1")
+            or columns[5] != str(contour_length)
+        ):
+            raise UserError(
+                f"{name}, line {number}: expected {COLUMNS} columns such as 'imgs/{batch} "
+                f"sample_0.png 0 1 1.0 {contour_length} ...' with label 0 or 1 in the fourth, "
+                f"found {' '.join(columns)[:60]!r}."
+            )
+        labels[batch, int(image[1])] = int(columns[3])
+    return labels

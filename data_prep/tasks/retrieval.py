@@ -1,0 +1,152 @@
+"""Retrieval: does one paper cite the other? Two documents an example, bytes, cut to seq_len each.
+
+Variant `aan`: LRA's files (ACL Anthology Network), new_aan_pairs.{train,eval,test}.tsv out of
+lra_release's tsv_data: no header; label, id1, id2, text1, text2. Their texts are written as Python
+bytes literals (b'...'), which LRA's loader reads as they stand; here the bytes they stand for are
+read.
+Variant `scisumm`: a stand-in of real papers and citations, papers.tsv (id, text) and
+pairs.{train,eval,test}.tsv (label, id1, id2). Not comparable with aan.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data_prep import archive, sources
+from data_prep.baselines import baselines
+from data_prep.download import Download
+from data_prep.pack import Manifest, Split, pack, split_of
+from data_prep.progress import progress
+from data_prep.tasks.text import BYTES
+from lra.errors import UserError
+
+FOLDERS = ("retrieval", "aan", "scisumm", "lra_release", "lra_release.gz")
+RELEASE = Download(
+    url="https://storage.googleapis.com/long-range-arena/lra_release.gz",
+    name="lra_release.gz",
+    sha256=None,  # nobody publishes one
+)
+AAN = re.compile(r"(?:^|/)new_aan_pairs\.(train|eval|test)\.tsv$")
+PAIRS = re.compile(r"(?:^|/)pairs\.(train|eval|test)\.tsv$")
+PAPERS = re.compile(r"(?:^|/)papers\.tsv$")
+SPLIT_OF = {"train": "train", "eval": "val", "test": "test"}
+LABELS = {b"0.0": 0, b"1.0": 1, b"0": 0, b"1": 1}
+VERSION = 1  # raise it when the same files give other data
+
+
+def variant_at_hand(data) -> str:
+    """aan, unless scisumm alone is in LRA_ARCHIVES: for those who did not choose."""
+    aan = data.archive is not None or sources.in_archives(FOLDERS, AAN)
+    return "scisumm" if not aan and sources.in_archives(FOLDERS, PAIRS) else "aan"
+
+
+def make(task, data, path: Path) -> Manifest:
+    rules = task.variants[task.variant]
+    files, original = (AAN, RELEASE) if task.variant == "aan" else (PAIRS, None)
+    if task.variant == "aan" and variant_at_hand(data) == "scisumm":
+        print(
+            "LRA_ARCHIVES holds no new_aan_pairs.*.tsv, so lra_release.gz (8 GB) is fetched. It "
+            "does hold a stand-in: task.variant=scisumm.",
+            file=sys.stderr,
+        )
+    origin = sources.find(task.name, data, FOLDERS, files, original)
+    papers = None if task.variant == "aan" else read_papers(origin, rules.seq_len)
+    splits = {}
+    for name, stream in archive.members(origin, files):
+        split = SPLIT_OF[files.search(name)[1]]
+        splits[split] = read_pairs(name, stream, papers, rules.seq_len, rules.counts[split])
+    absent = [name for name, split in SPLIT_OF.items() if split not in splits]
+    if absent:
+        raise UserError(f"{origin} lacks the tsv file of {', '.join(absent)}: {archive.bring()}")
+    found = {name: len(split.labels) for name, split in splits.items()}
+    sources.must_hold(origin, found, rules.counts, "the tsv files")
+    splits = {name: splits[name] for name in SPLIT_OF.values()}
+    return pack(
+        path,
+        splits,
+        task=task.name,
+        variant=task.variant,
+        source=sources.describe(origin, files),
+        generator=None,
+        reader={"version": VERSION, "seq_len": rules.seq_len},
+        vocabulary=BYTES,
+        documents=2,
+        baselines=baselines(splits, 2, "bags of bytes"),
+    )
+
+
+def read_papers(origin: Path, seq_len: int) -> dict[bytes, np.ndarray]:
+    papers = {}
+    for name, stream in archive.members(origin, PAPERS):
+        for number, (identifier, text) in rows(name, stream, 2):
+            papers[identifier] = document(text, seq_len, f"{name}, line {number}")
+    if not papers:
+        raise UserError(f"{origin} does not hold papers.tsv: {archive.bring()}")
+    return papers
+
+
+def read_pairs(
+    name: str, stream, papers: dict[bytes, np.ndarray] | None, seq_len: int, total: int
+) -> Split:
+    """papers: where the texts are; None if the rows hold them."""
+    documents, labels = [], []
+    with progress(f"reading {name}", total) as advance:
+        for number, row in rows(name, stream, 5 if papers is None else 3):
+            where = f"{name}, line {number}"
+            label = LABELS.get(row[0])
+            if label is None:
+                raise UserError(f"{where}: the label is {_shown(row[0])}, not 0.0 or 1.0.")
+            if papers is None:
+                pair = [document(literal(text, where), seq_len, where) for text in row[3:]]
+            else:
+                for identifier in row[1:]:
+                    if identifier not in papers:
+                        raise UserError(
+                            f"{where}: paper {_shown(identifier)} is not in papers.tsv."
+                        )
+                pair = [papers[identifier] for identifier in row[1:]]
+            documents += pair
+            labels.append(label)
+            advance(len(labels))
+    if not labels:
+        raise UserError(f"{name} holds no pairs.")
+    return split_of(documents, labels, per_example=2)
+
+
+def rows(name: str, stream, columns: int) -> Iterator[tuple[int, list[bytes]]]:
+    """(line number, columns) of a tsv file; a line with too few columns is an error."""
+    for number, line in enumerate(stream, start=1):
+        row = line.rstrip(b"\r\n").split(b"\t", columns - 1)
+        if len(row) != columns:
+            raise UserError(
+                f"{name}, line {number}: expected {columns} columns between tabs, found "
+                f"{len(row)} ({_shown(line)})."
+            )
+        yield number, row
+
+
+def literal(text: bytes, where: str) -> bytes:
+    """b'...' as Python wrote it -> the bytes; any other text as it is."""
+    if not text.startswith((b"b'", b'b"')):
+        return text
+    try:
+        value = ast.literal_eval(text.decode("ascii"))
+        if isinstance(value, bytes):
+            return value
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    raise UserError(f"{where}: {_shown(text)} is no complete bytes literal.")
+
+
+def document(text: bytes, seq_len: int, where: str) -> np.ndarray:
+    if not text:
+        raise UserError(f"{where}: a text is empty.")
+    return np.frombuffer(text[:seq_len], np.uint8)
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:40].decode(errors="replace"))

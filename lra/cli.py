@@ -1,0 +1,165 @@
+"""What the commands share: help, key=value arguments, exit codes, and errors as one sentence."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lra import config
+from lra.errors import Interrupted, UserError, closest, one_of
+
+failed_cells: list[str] = []  # of this process's sweep (lra/sweep/ledger.py)
+
+
+def run(command: Callable[[], object], help: str | None) -> int:
+    """Runs the main function of `python -m lra.<command>` and returns its exit code; -h and --help
+    print its module's docstring instead."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print((help or "").strip())
+        return 0
+    return exit_code(command)
+
+
+def exit_code(command: Callable[..., object], *args) -> int:
+    """Runs a command. Prints a user's mistake as one sentence on stderr."""
+    try:
+        command(*args)
+        return 0
+    except UserError as error:
+        message, code = str(error), error.exit_code
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("Stopped; nothing was running that could be lost.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        message, code = sentence, UserError.exit_code
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def hydra_exit_code(main: Callable[[], object]) -> int:
+    """Runs a function under @hydra.main, whose composition can fail before the function starts."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing
+    code = exit_code(main)
+    for cell in failed_cells:
+        print(f"failed: {cell}", file=sys.stderr)
+    return code or bool(failed_cells)
+
+
+def in_one_sentence(job: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wraps the function inside @hydra.main; Hydra would print a line of its own before an error."""
+
+    @functools.wraps(job)
+    def guarded(cfg):
+        result = []
+        code = exit_code(lambda: result.append(job(cfg)))
+        if code:
+            raise SystemExit(code)
+        return result[0] if result else None
+
+    return guarded
+
+
+def explain(error: Exception) -> str | None:
+    """Returns the sentence for a mistake that Hydra, OmegaConf or the system found, else None."""
+    from hydra.errors import HydraException, InstantiationException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    text = " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return str(one_of(group or "configuration", name, error.options))
+    unknown = re.search(r"Key '([^']+)' is not in struct", text)
+    if unknown:
+        key = re.search(r"full_key: (\S+)", text)
+        return f"There is no option '{key.group(1) if key else unknown.group(1)}'.{_advice(text)}"
+    group = re.search(r"Could not override '([^'@]+)", text)
+    if group:
+        return f"There is no option '{group.group(1)}'.{_advice(text)}"
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__ or error
+        where = re.search(r"full_key: (\S+)", text)
+        detail = " ".join(str(cause).split())
+        return f"{detail}{f' (in {where.group(1)})' if where else ''}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    if text.startswith("Only one of --run, --multirun, --cfg"):  # Hydra's, as a bare ValueError
+        return "-m runs a sweep and --cfg prints a configuration: give one of them."
+    # by name: importing Lightning to compare classes would cost seconds
+    lightning = type(error).__name__ == "MisconfigurationException"
+    if isinstance(error, (HydraException, OmegaConfBaseException)) or lightning:
+        return text
+    return None
+
+
+def _advice(text: str) -> str:
+    """Returns the option that was probably meant, and its neighbours."""
+    found = re.search(r"full_key: (\S+)|override '([^'@]+)", text)
+    if not found:
+        return ""
+    word = found.group(1) or found.group(2)
+    tree = config.plain(config.compose([]))
+    options = config.flatten(tree)
+    # an option that moved keeps its last name
+    same_name = [key for key in options if key.rpartition(".")[2] == word.rpartition(".")[2]]
+    advice = f" Did you mean {same_name[0]}?" if same_name else closest(word, options)
+    group, node = word.rpartition(".")[0], tree
+    for part in group.split("."):
+        node = node.get(part, {}) if isinstance(node, dict) else {}
+    siblings = node or tree
+    where = f"{group} has" if node else "There are"
+    return f"{advice} {where}: {', '.join(sorted(siblings))}."
+
+
+def split(arguments: list[str], own: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Returns the values of a command's own key=value arguments, and the rest, for Hydra.
+
+    own: the command's keys with their defaults.
+    """
+    pairs = [(a, *a.partition("=")[::2]) for a in arguments]
+    given = own | {key: value for _, key, value in pairs if key in own}
+    return given, [argument for argument, key, _ in pairs if key not in own]
+
+
+def numbers(given: dict[str, str], key: str) -> list[int]:
+    """Returns the whole numbers above 0 that stand between commas."""
+    parts = given[key].split(",")
+    if not all(n.isdecimal() and int(n) for n in parts):
+        raise UserError(f"{key}={given[key]}: give whole numbers above 0 with commas between them.")
+    return [int(n) for n in parts]
+
+
+def number(given: dict[str, str], key: str) -> int:
+    """Returns one whole number above 0."""
+    first, *more = numbers(given, key)
+    if more:
+        raise UserError(f"{key}={given[key]}: give one number.")
+    return first
+
+
+def truth(given: dict[str, str], key: str) -> bool:
+    """Returns the truth of true or false."""
+    return choice(given, key, ("true", "false")) == "true"
+
+
+def choice(given: dict[str, str], key: str, among: Iterable[str]) -> str:
+    """Returns the value, which must be one of the choices."""
+    if given[key] not in among:
+        raise one_of(f"value of {key}", given[key], among)
+    return given[key]
+
+
+def duration(seconds: float) -> str:
+    """Returns seconds as words: 2 h 05 min, 3 min 20 s, 41 s."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,44 @@
+"""The configuration: composing it (composition), checking it (schema), and naming its cell (identity).
+
+Imports lra.errors alone, and Hydra; never torch, so that --help and --cfg answer at once.
+"""
+
+from lra.config.composition import (
+    CONF,
+    choices,
+    compose,
+    cost,
+    filters,
+    flatten,
+    is_multirun,
+    label,
+    models,
+    plain,
+    task_variant,
+    tasks,
+    title,
+    typed_overrides,
+    unlabelled,
+)
+from lra.config.identity import Configuration
+from lra.config.schema import check_data
+
+__all__ = [
+    "CONF",
+    "Configuration",
+    "check_data",
+    "choices",
+    "compose",
+    "cost",
+    "filters",
+    "flatten",
+    "is_multirun",
+    "label",
+    "models",
+    "plain",
+    "task_variant",
+    "tasks",
+    "title",
+    "typed_overrides",
+    "unlabelled",
+]

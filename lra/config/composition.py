@@ -1,0 +1,120 @@
+"""Composes a configuration from conf/ and the words of a command, and lists what conf/ offers."""
+
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def compose(overrides: list[str]) -> DictConfig:
+    """Returns the configuration that `python run.py <overrides>` would use, not yet checked."""
+    return _composed(tuple(overrides)).copy()
+
+
+@lru_cache(maxsize=256)  # composing takes 0.3 s, a copy 0.02
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    if GlobalHydra.instance().is_initialized():  # inside run.py
+        return hydra_compose("config", list(overrides))
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        return hydra_compose("config", list(overrides))
+
+
+def is_multirun() -> bool:
+    """Returns whether this process runs a job of `run.py -m`."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def typed_overrides() -> list[str]:
+    """Returns the words typed after run.py; under -m, this job's share of them."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def models() -> list[str]:
+    """Returns the choices of model=."""
+    return _names("model")
+
+
+def filters() -> list[str]:
+    """Returns the choices of filter=."""
+    return _names("filter")
+
+
+def tasks(in_mean: bool = False) -> list[str]:
+    """Returns the choices of task=, in the order of the tables; in_mean: those that enter means."""
+    names = [name for name in _names("task") if _file("task", name).in_mean or not in_mean]
+    return sorted(names, key=lambda name: (_file("task", name).order, name))
+
+
+def title(task: str) -> str:
+    """Returns the task's name in tables."""
+    return _file("task", task).title if task in _names("task") else task
+
+
+def cost(model: str) -> str:
+    """Returns how a model's time grows with the length; - for a model that is gone."""
+    return _file("model", model).get("cost", "-") if model in models() else "-"
+
+
+def own_block(model: str) -> bool:
+    """Returns whether the model has a block of its own, in front of which no filter fits."""
+    return "_target_" in _file("model", model).get("block", {})
+
+
+def task_variant(task: str) -> str:
+    """Returns the variant that task=<task> stands for, where nothing else chooses one."""
+    return _file("task", task).variant
+
+
+def trunk_net() -> dict[str, Any]:
+    """Returns model.net as every model has it: a class and what its arguments follow."""
+    return plain(_file("base", "trunk").net)
+
+
+@cache
+def _file(group: str, name: str) -> DictConfig:
+    """Returns one file of conf/ alone, nothing composed."""
+    return OmegaConf.load(CONF / group / f"{name}.yaml")
+
+
+def _names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def label(model: str, filter: str | None) -> str:
+    """Returns the name in tables and folders: performer, or fourier+performer behind a filter."""
+    return f"{filter}+{model}" if filter else model
+
+
+def unlabelled(name: str) -> tuple[str, str | None]:
+    """Returns (model, filter) of a name that `label` made."""
+    filter_, _, model = name.rpartition("+")
+    return model, filter_ or None
+
+
+def choices(model: str, filter: str | None) -> list[str]:
+    """Returns the overrides that choose a model and the filter in front of it."""
+    return [f"model={model}", *([f"filter={filter}"] if filter else [])]
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Returns the configuration as dicts and lists, interpolations as they stand."""
+    return OmegaConf.to_container(cfg, resolve=False)
+
+
+def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """{'a': {'b': 1}} -> {'a.b': 1}; lists are values."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

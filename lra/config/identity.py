@@ -1,0 +1,180 @@
+"""Decides when two runs are the same cell, and how a cell differs from its protocol.
+
+The identity is the validated configuration without the settings in ENVIRONMENT, in one canonical
+form: a class counts by its name, so that files may move; `model.net`, which only repeats other
+settings, is left out; 1.0 is 1; a setting that is null counts as absent, so that a new optional
+setting leaves older rows their cells.
+"""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lra.config.composition import choices, compose, flatten, label, plain, trunk_net
+from lra.config.schema import check
+from lra.errors import UserError
+
+VERSION = 2  # of this scheme; rows store it
+
+# Where and how a cell is computed, and labels. Every other setting is part of the identity, so that
+# one added later counts until somebody decides that it does not.
+ENVIRONMENT = {
+    "data",  # the packed data's fingerprint stands for it
+    "results",
+    "logger",
+    "rerun",
+    "retry",
+    "wait",
+    "energy",
+    "evaluate",
+    "source",  # a label; the values it speaks of count themselves
+    "trainer",
+    "model.cost",  # a label, too
+    "model.net",  # built from the other settings of the model
+    "task.title",
+    "task.order",
+    "task.in_mean",
+    "task.variants",
+}
+
+# Settings that came after the first rows of this scheme: full key -> the value that means what was
+# done before there was a choice. At that value they are left out. A null needs no line here.
+ADDED: dict[str, Any] = {}
+
+# Words that choose among the protocol's own configurations: alone, they modify nothing.
+CHOICES = {"task", "task.variant", "model", "filter", "protocol", "seed"}
+
+
+class Configuration:
+    """A validated configuration, with what follows from it.
+
+    cfg: every setting, as validation returned it. Raises UserError where a setting is invalid.
+    """
+
+    def __init__(self, cfg: DictConfig, overrides: list[str]):
+        """overrides: the words from which cfg was composed."""
+        check(cfg)
+        self.cfg, self.overrides = cfg, overrides
+        self._check_used()
+
+    @classmethod
+    def of(cls, overrides: list[str]) -> "Configuration":
+        """Composes and validates what `python run.py <overrides>` would use."""
+        return cls(compose(overrides), overrides)
+
+    @property
+    def label(self) -> str:
+        """The model's name in tables and folders."""
+        return label(self.cfg.model.name, self.cfg.model.filter)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the result, nested; rows store them as `config`."""
+        found = identity(OmegaConf.to_container(self.cfg, resolve=True))
+        if typed := self._typed_net():
+            found["model"]["net"] = identity(typed)
+        return found
+
+    def _typed_net(self) -> dict[str, Any]:
+        """Returns the part of model.net that does not only follow other settings."""
+        usual = trunk_net()
+        return {
+            key: value
+            for key, value in plain(self.cfg.model.net).items()
+            if value != usual.get(key)
+        }
+
+    @cached_property
+    def modified(self) -> dict[str, list]:
+        """The settings that differ from protocol + preset: key -> [theirs, ours]. Empty for a
+        conforming cell.
+
+        Compared unresolved, so that a setting which only follows another is not listed beside it.
+        """
+        if all(_conforms(override) for override in self.overrides):
+            return {}
+        theirs, ours = (_comparable(cfg) for cfg in (self._reference(), self.cfg))
+        pairs = {
+            key: [side.get(key, ADDED.get(key)) for side in (theirs, ours)]
+            for key in sorted(theirs.keys() | ours.keys())
+        }
+        return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+    def _reference(self) -> DictConfig:
+        """Returns the protocol's own configuration of this task, model and seed."""
+        cfg = self.cfg
+        return compose(
+            [
+                f"task={cfg.task.name}",
+                f"task.variant={cfg.task.variant}",
+                *choices(cfg.model.name, cfg.model.filter),
+                f"protocol={cfg.protocol}",
+                f"seed={cfg.seed}",
+            ]
+        )
+
+    def _check_used(self) -> None:
+        """Raises UserError for a changed setting of attention that this model does not read: its
+        row would claim it."""
+        followed = list(flatten(plain(self.cfg.model.block)).values())
+        for key in ("n_heads", "d_qkv", "attention_dropout"):
+            if f"${{model.{key}}}" not in followed and f"model.{key}" in self.modified:
+                raise UserError(f"model={self.cfg.model.name} has no {key}: leave model.{key} out.")
+
+
+def identifier(identity: dict[str, Any], fingerprint: str) -> str:
+    """Returns the cell's id: the hash of its identity and of its data's fingerprint."""
+    decides = json.dumps([identity, fingerprint], sort_keys=True)
+    return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+
+def identity(tree: dict[str, Any]) -> dict[str, Any]:
+    """Returns the canonical form of a configuration's dicts, resolved or not."""
+    return _canonical(tree, "")
+
+
+def _canonical(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    found = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if value is None or key == "_partial_" or path in ENVIRONMENT:
+            continue
+        if path in ADDED and value == ADDED[path]:
+            continue
+        if isinstance(value, dict):
+            value = _canonical(value, f"{path}.")
+        elif key == "_target_":
+            value = value.rpartition(".")[2]
+        else:
+            value = _number(value)
+        found[key] = value
+    return found
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(part) for part in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _comparable(cfg: DictConfig) -> dict[str, Any]:
+    """Returns the flat identity, unresolved, with the variant's rules as data.<key>."""
+    tree = plain(cfg)
+    rules = tree["task"]["variants"].get(cfg.task.variant)
+    return flatten(identity(tree)) | flatten(_canonical({"data": rules}, "variant."))
+
+
+def _conforms(override: str) -> bool:
+    """Returns whether an override leaves a cell conforming, whatever else is typed."""
+    if override.startswith(("~", "+")):
+        return False
+    key = override.partition("=")[0]
+    parts = key.split(".")
+    paths = {".".join(parts[: i + 1]) for i in range(len(parts))}
+    # trainer=smoke chooses a file, which may set anything; trainer.threads=1 is a setting
+    return key in CHOICES or (key != "trainer" and not paths.isdisjoint(ENVIRONMENT))

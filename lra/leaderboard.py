@@ -1,0 +1,37 @@
+"""One page that opens from disk, without network: python -m lra.leaderboard
+
+[results.root=results] [modified=false] -> <results.path>/leaderboard.html
+
+The table is plain HTML, there without JavaScript as well; with it, one can sort, filter, and click
+on a line for its provenance. Charts are plotly's, which is embedded, compressed. Whatever came from
+a row or a configuration is escaped by the template (Jinja) or compressed into base64.
+"""
+
+import sys
+from pathlib import Path
+
+from lra import cli, config
+from lra.efficiency import records
+from lra.files import replacing
+from lra.report.groups import newest
+from lra.report.leaderboard.lines import charts, figures, measured
+from lra.report.leaderboard.page import page
+from lra.store import runs
+
+
+def main() -> None:
+    given, overrides = cli.split(sys.argv[1:], {"modified": "false"})
+    with_modified = cli.truth(given, "modified")
+    path = Path(config.compose(overrides).results.path)
+    chosen = [row for row in newest(runs.read_all(path)) if with_modified or not row.modified]
+    measurements = records.read_all(path)
+    lines = measured(chosen, path)
+    text = page(lines + figures(), charts(lines, measurements))
+    target = path / "leaderboard.html"
+    with replacing(target) as temporary:
+        temporary.write_text(text)
+    print(f"written: {target} ({len(text) / 1e6:.1f} MB, {len(lines)} lines measured)")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, __doc__))

@@ -1,0 +1,88 @@
+"""The seam between what is learned and everything that trains, stores, compares and prints it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from lra.config import CONF
+from lra.objective.metric import Metric, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Net = Callable[..., "Tensor"]  # (ids (B, P, N), lengths (B, P)) -> (B, ...)
+Predictions = np.ndarray | list[str]
+
+
+class Batch(NamedTuple):
+    """B examples of P documents, padded to N; index: the examples' places in their split."""
+
+    ids: "Tensor"  # (B, P, N)
+    lengths: "Tensor"  # (B, P)
+    targets: "Tensor"  # (B, ...)
+    index: "Tensor"  # (B,)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Returns the examples from start up to stop."""
+        return Batch(*(field[start:stop] for field in self))
+
+    def to(self, device) -> "Batch":
+        """Returns the batch on a device."""
+        return Batch(*(field.to(device) for field in self))
+
+
+class Objective(ABC):
+    """Loss, predictions and scores of one kind of task.
+
+    name: the yaml's. outputs: the width of the model's head; None where only rows are read.
+    """
+
+    headline: ClassVar[Metric]  # on test: ranks the models and heads the tables
+    selection: ClassVar[Metric]  # on val: chooses the weights and the setting
+
+    def __init__(self, name: str, outputs: int | None):
+        self.name, self.outputs = name, outputs
+
+    @abstractmethod
+    def loss(self, net: Net, batch: Batch) -> "Tensor":
+        """Returns the mean over the batch's examples, a scalar in float32."""
+
+    @abstractmethod
+    def evaluate(self, net: Net, batch: Batch, split: str) -> "Tensor":
+        """Returns what an evaluation keeps of each example: (B, ...), in float32."""
+
+    @abstractmethod
+    def predictions(self, kept: np.ndarray, split: str) -> Predictions:
+        """Returns one prediction an example from all that `evaluate` kept, in the split's order.
+        Those of test are stored with the row."""
+
+    @abstractmethod
+    def score(
+        self, predictions: Predictions, targets: np.ndarray, split: str = "test"
+    ) -> dict[str, Score]:
+        """Returns every metric by name: on val at least `selection`, on test `headline`."""
+
+    @abstractmethod
+    def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray | None:
+        """Returns (n,), one value an example whose mean is the headline metric, so that models can
+        be compared example by example; bool for a share. None where the metric is not a mean."""
+
+    def untaught_loss(self, label_counts: list[int]) -> float | None:
+        """Returns the loss of a model that knows the label frequencies alone; None: unknown."""
+        return None
+
+    def trivial(self, baselines: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """Returns the trivial rules of the packed data that score the headline metric: rule ->
+        split -> value. The rules are classifiers, so any other objective has none."""
+        return {}
+
+
+def named(name: str) -> Objective | None:
+    """Returns the objective of a row, to read its predictions; None where its yaml is gone."""
+    if name not in {path.stem for path in (CONF / "objective").glob("*.yaml")}:
+        return None
+    return instantiate(OmegaConf.load(CONF / f"objective/{name}.yaml"), outputs=None)

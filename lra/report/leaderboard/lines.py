@@ -1,0 +1,229 @@
+"""The lines of the page, their provenance, and its charts, as plain values."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from lra import certificate, config
+from lra.config import flatten
+from lra.efficiency.records import Measurement
+from lra.efficiency.report import Bench, benches, largest, name_of, sizes
+from lra.objective import Metric, Score
+from lra.report import published
+from lra.report.groups import Entry, claimed_cost, device, entries, not_size_matched
+from lra.store import runs
+from lra.store.row import Row
+
+MEASURED, PUBLISHED, SUBMITTED = "measured", "published", "submitted"
+
+
+def measured(chosen: list[Row], root: Path) -> list[dict]:
+    """Returns a line for each configuration, whose seeds are in its provenance, and the trivial
+    rules of the data."""
+    certified = certificate.passed(root)
+    grouped = entries(chosen, root)
+    data = defaultdict(set)
+    for key in grouped:
+        data[key.task, key.variant].add(key.fingerprint)
+    lines = []
+    for key, models in grouped.items():
+        variant, metric = key.variant, models[0].metric
+        if len(data[key.task, variant]) > 1:  # lines on two data sets do not compare
+            variant = f"{variant} (data {key.fingerprint})"
+        about = {"task": key.task, "variant": variant, "protocol": key.protocol}
+        about |= {"metric": metric.heading}
+        lines += [_measured(entry, certified, root) | about for entry in models]
+        lines += [
+            _plain(
+                model=f"[{name}]",
+                score=metric.scale * values["test"],
+                origin="trivial rule",
+                badges=[],
+                provenance={"facts": [["what", "a rule that learns nothing of the sequence"]]},
+            )
+            | about
+            for name, values in runs.baselines([r for e in models for r in e.rows]).items()
+        ]
+    return lines
+
+
+def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
+    first, scale = entry.first, entry.metric.scale
+    low, high = entry.interval
+    return {
+        "rank": entry.rank,
+        "model": entry.name,
+        "score": scale * entry.mean,
+        "low": scale * low,
+        "high": scale * high,
+        "seeds": len(entry.rows),
+        "parameters": first.parameters,
+        "speed": entry.measured(lambda row: row.speed.train_examples_per_second),
+        "memory": entry.measured(lambda row: row.memory and row.memory.peak_bytes / 1e6),
+        "device": "; ".join(entry.devices),
+        "origin": SUBMITTED if first.origin else MEASURED,
+        "matched": _matched(first),
+        "badges": _badges(entry, certified),
+        "sizes": list(sizes(first.config)),
+        "provenance": provenance(entry.rows, root),
+    }
+
+
+def figures() -> list[dict]:
+    """Returns a line for each published figure."""
+    lines = []
+    for figure in published.accuracy().itertuples():
+        badges = [] if figure.status == "read" else [figure.status]
+        badges = ["unverified" if badge == published.RECALLED else badge for badge in badges]
+        lines.append(
+            _plain(
+                model=figure.method,
+                task=figure.task,
+                variant="as published",
+                protocol=figure.publication,
+                metric=published.METRIC.heading,
+                score=None if figure.failed else figure.accuracy,
+                origin=PUBLISHED,
+                badges=badges + (["failed: chance"] if figure.failed else []),
+                provenance={
+                    "facts": [
+                        ["source", figure.source],
+                        ["year", str(figure.year)],
+                        ["read in", figure.locator],
+                        ["status", figure.status],
+                    ]
+                },
+            )
+        )
+    return lines
+
+
+EMPTY = dict.fromkeys(
+    ["rank", "low", "high", "seeds", "parameters", "speed", "memory", "device", "matched", "sizes"]
+)
+
+
+def _plain(**values) -> dict:
+    return EMPTY | values
+
+
+def _matched(row: Row) -> str | None:
+    if row.extra_size is None:  # rows older than the field
+        return None
+    return "no" if not_size_matched(row) else "yes"
+
+
+def _badges(entry: Entry, certified: set[str]) -> list[str]:
+    first = entry.first
+    badges = []
+    if first.extra_size is not None:
+        off = not_size_matched(first)
+        badges.append(f"{first.extra_size:+.0%} parameters" if off else "size-matched")
+    if "N^2" in (first.cost, claimed_cost(first), config.cost(first.model)):
+        badges.append("dense")
+    if first.model in certified:
+        badges.append("certificate")
+    if entry.at_chance:
+        badges.append("at chance")
+    if first.modified:
+        badges.append("modified")
+    if first.trials:
+        badges.append(f"chosen by {first.trials} trials")
+    if first.origin:
+        badges.append("submitted")
+    return badges
+
+
+def provenance(group: list[Row], root: Path) -> dict:
+    """Returns where a line comes from: facts, seeds with their commands and curves, settings."""
+    first = group[0]
+    commits = sorted({(row.commit or "-") + (" and changes" if row.dirty else "") for row in group})
+    facts = [
+        ["data", f"{first.task}/{first.variant}, fingerprint {first.fingerprint}"],
+        ["protocol", first.protocol],
+        ["preset", first.preset_source or "shared setting"],
+        ["budget", first.budget_source or "-"],
+        ["commit", ", ".join(commits)],
+        ["device", device(first)],
+        ["versions", f"Python {first.environment['python']}, torch {first.environment['torch']}"],
+        ["selected", f"{first.select}; steps {_steps(group)}"],
+    ]
+    facts += [
+        ["modified", f"{key}: {ours} instead of {theirs}"]
+        for key, (theirs, ours) in first.modified.items()
+    ]
+    facts += [["from", first.origin]] if first.origin else []
+    facts += [["warning", text] for text in dict.fromkeys(t for row in group for t in row.warnings)]
+    seeds = []
+    for row in group:
+        curve = runs.read_curve(root, row)
+        test, val = row.test_score, row.val_score
+        seeds.append(
+            {
+                "seed": row.seed,
+                "test": f"{_with_unit(row.headline, test)} ({row.headline.counted(test)})",
+                "val": _with_unit(row.selection, val),
+                "row": f"{row.task}/{row.label}/{row.name}.json",
+                "command": row.command,
+                "curve": [] if curve is None else curve.round(5).values.tolist(),
+            }
+        )
+    settings = {key: str(value) for key, value in sorted(flatten(first.config).items())}
+    return {"facts": facts, "seeds": seeds, "config": settings}
+
+
+def _with_unit(metric: Metric, score: Score) -> str:
+    return metric.text(score.value) + (" %" if metric.share else "")
+
+
+def _steps(group: list[Row]) -> str:
+    return ", ".join(f"{row.selected_step} of {row.last_step}" for row in group)
+
+
+def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
+    """trade_off: by protocol and task, points (model, speed, score, memory); lengths: by phase
+    and quantity, a line for each model. Speed and memory are the lab's, at its longest length."""
+    found = benches(measurements)
+    if not found:
+        return {"trade_off": {}, "lengths": {}, "conditions": ""}
+    bench = largest(found)
+    points = defaultdict(list)
+    for line in lines:
+        cell = bench.at_longest(line["model"], tuple(line["sizes"] or ()))
+        seconds = cell and cell.seconds("training")
+        if line["origin"] == MEASURED and seconds and cell.bytes("training"):
+            points[f"{line['protocol']} · {line['task']}/{line['variant']}"].append(
+                {
+                    "model": line["model"],
+                    "speed": cell.first.batch_size / seconds,
+                    "score": line["score"],
+                    "metric": line["metric"],
+                    "error": [line["high"] - line["score"], line["score"] - line["low"]],
+                    "memory": cell.bytes("training") / 1e6,
+                }
+            )
+    return {
+        "trade_off": {key: value for key, value in sorted(points.items()) if len(value) > 1},
+        "lengths": {
+            "training: ms a step": _series(bench, "training", "seconds", 1000),
+            "training: peak memory, MB": _series(bench, "training", "bytes", 1e-6),
+            "inference: ms a step": _series(bench, "inference", "seconds", 1000),
+            "inference: peak memory, MB": _series(bench, "inference", "bytes", 1e-6),
+        },
+        "longest": bench.longest,
+        "conditions": bench.conditions,
+    }
+
+
+def _series(bench: Bench, phase: str, what: str, scale: float) -> list[dict]:
+    series = []
+    for model in bench.models:
+        points = [
+            [n, scale * value]
+            for n in bench.lengths
+            if (cell := bench.cells.get((model, n)))
+            and (value := getattr(cell, what)(phase)) is not None
+        ]
+        growth = bench.growth(model, phase, what)
+        fitted = "" if growth is None else f" (N^{growth:.2f})"
+        series.append({"name": name_of(model) + fitted, "points": points})
+    return series

@@ -1,0 +1,106 @@
+"""Renders the page: the table as plain HTML, the rest compressed into it, plotly included."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import plotly
+from jinja2 import Environment, FileSystemLoader
+
+from lra.report.leaderboard import lines as origins
+
+HERE = Path(__file__).parent
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+FEW = 300  # lines that a browser lays out at first
+
+
+class Column(NamedTuple):
+    """A column of the table. kind: how it sorts; hidden_below: the page's width in pixels."""
+
+    key: str
+    kind: str = "text"
+    heading: str = ""
+    form: str = "{}"
+    hidden_below: int = 0
+
+    def said(self, line: dict) -> str:
+        value = line[self.key]
+        return "-" if value in (None, "") else self.form.format(value)
+
+
+COLUMNS = [
+    Column("rank", "number"),
+    Column("model"),
+    Column("task"),
+    Column("variant", hidden_below=800),
+    Column("protocol", hidden_below=800),
+    Column("score", "number", form="{:.2f}"),
+    Column("interval", "number", "95 % interval"),
+    Column("badges", ""),
+    Column("seeds", "number", hidden_below=800),
+    Column("parameters", "number", "", "{:,}", hidden_below=800),
+    Column("speed", "number", "train examples/s", "{:.0f}", hidden_below=800),
+    Column("memory", "number", "peak MB", "{:.0f}", hidden_below=800),
+    Column("device", hidden_below=1600),  # which stands in the provenance, too
+    Column("origin", heading="source", hidden_below=800),
+]
+FILTERS = ["protocol", "task", "variant", "origin", "matched", "device"]
+
+
+def packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def page(lines: list[dict], charts: dict) -> str:
+    """lines and charts: as lines.py makes them."""
+    lines = sorted(lines, key=_order)
+    metrics = {line["metric"] for line in lines}
+    columns = [
+        column._replace(heading=_heading(metrics)) if column.key == "score" else column
+        for column in COLUMNS
+    ]
+    choices = {key: sorted({line[key] for line in lines if line[key]}) for key in FILTERS}
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        lines=[line | {"interval": _interval(line)} for line in lines],
+        columns=columns,
+        badge_kind=badge_kind,
+        choices=choices,
+        css=(HERE / "page.css").read_text(),
+        script=(HERE / "page.js").read_text(),
+        few=FEW,
+        provenance=packed(_json([line["provenance"] for line in lines])),
+        charts=packed(_json(charts)),
+        plotly=packed(PLOTLY.read_bytes()),
+    )
+
+
+def _heading(metrics: set[str]) -> str:
+    """Returns the metric that all lines share; where they do not, the task tells."""
+    return metrics.pop() if len(metrics) == 1 else "score"
+
+
+def badge_kind(badge: str) -> str:
+    """What speaks for a line, what only describes it, and all else, which a phone shows, too."""
+    if badge in ("size-matched", "certificate"):
+        return "good"
+    return "plain" if badge in ("dense", "submitted") or badge.startswith("chosen") else "doubt"
+
+
+def _interval(line: dict) -> str | None:
+    return None if line["low"] is None else f"{line['low']:.2f}-{line['high']:.2f}"
+
+
+def _json(values) -> bytes:
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _order(line: dict) -> tuple:
+    """What was measured first; then task by task, the best on top."""
+    published = line["origin"] == origins.PUBLISHED
+    score = -1.0 if line["score"] is None else line["score"]
+    return published, line["protocol"], line["task"], line["variant"], -score, line["model"]

@@ -1,0 +1,185 @@
+"""Checks rows from elsewhere and stores them: everything but training them again."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+from lra import config, objective
+from lra.cli import explain
+from lra.config import Configuration
+from lra.config.identity import identifier
+from lra.errors import UserError
+from lra.objective import Metric, Score, share_score
+from lra.objective.base import Predictions
+from lra.report.leaderboard.lines import provenance
+from lra.report.tables import scores
+from lra.store import runs
+from lra.store.row import Row
+from lra.training.run import count_parameters, transformer_parameters
+
+
+def check(path: Path, root: Path) -> Row:
+    """Returns the row at `path`, which may join the rows below `root`. Raises UserError with the
+    reason why not."""
+    if path.suffix != ".json" or not path.exists():
+        raise UserError(f"There is no row {path}: name a .json file of results/runs/.")
+    row = runs.read(path)
+    if row.status != "done" or row.test is None or row.val is None:
+        raise _refused(path, f"it is {row.status}, and only finished rows with a test score count")
+    board = runs.read_all(root)
+    alike = [known for known in board if known.fingerprint[:16] == row.fingerprint[:16]]
+    same_data = [known for known in alike if known.fingerprint == row.fingerprint]
+    if len(same_data) < len(alike):
+        raise _refused(path, f"no data here have the fingerprint {row.fingerprint}")
+    predicted = _recompute(path, row, root)
+    _configuration(path, row)
+    _printable(path, row)
+    if same_data and row.baselines != runs.baselines(same_data):
+        raise _refused(path, "its trivial baselines are not those of the same data here")
+    for known in board:
+        theirs = runs.predictions(root, known) if known.cell == row.cell else None
+        if theirs is not None and np.array_equal(theirs, predicted):
+            raise _refused(path, f"it is on the board already, as {known.name}")
+    return row
+
+
+def _refused(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} is refused: {reason}.")
+
+
+def _recompute(path: Path, row: Row, root: Path) -> Predictions:
+    """Scores the predictions on our own targets and returns them."""
+    of = objective.named(row.objective)
+    if of is None:
+        raise _refused(path, f"objective {row.objective} is not here")
+    if (row.headline, row.selection) != (of.headline, of.selection):
+        raise _refused(path, f"its metrics are not those of objective {row.objective}")
+    targets = runs.targets(root, row.fingerprint)
+    if targets is None:
+        raise _refused(
+            path,
+            f"its data (fingerprint {row.fingerprint[:16]}) are not known here; run any cell on "
+            "the same data first, which stores their labels",
+        )
+    predicted = runs.read_values(path)
+    if predicted is None:
+        raise _refused(path, f"{path.with_suffix('.npy').name} with its predictions is missing")
+    if np.shape(predicted) != np.shape(targets):
+        raise _refused(
+            path,
+            f"it predicts {np.shape(predicted)} test examples, and there are {np.shape(targets)}",
+        )
+    found = of.score(predicted, targets)
+    if found.keys() != row.test.keys():
+        raise _refused(path, f"it has the metrics {', '.join(row.test)}, not {', '.join(found)}")
+    for name, claimed in row.test.items():
+        if not _same(claimed, found[name]):
+            metric = of.headline if name == of.headline.name else Metric(name=name)
+            raise _refused(
+                path,
+                f"its predictions give {metric.sentence(found[name])}, but it claims "
+                f"{metric.sentence(claimed)}",
+            )
+    said = row.val_score
+    if row.selection.share and not _same(said, share_score(said.count, said.n)):
+        raise _refused(path, "its val interval does not follow from its val score")
+    return predicted
+
+
+def _same(one: Score, other: Score) -> bool:
+    return np.allclose(*(list(score.model_dump().values()) for score in (one, other)))
+
+
+def _configuration(path: Path, row: Row) -> None:
+    """Refuses a row unless task, model, protocol and its modifications give the stored
+    configuration, the cell's name and the parameter count."""
+    if row.model not in config.models():
+        raise _refused(
+            path,
+            f"model {row.model} is not here; add models/{row.model}.py and "
+            f"conf/model/{row.model}.yaml "
+            "(README: Add a model), so that its row can be made again",
+        )
+    if code := [
+        key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
+    ]:
+        raise _refused(path, f"it modifies {code[0]}, and a submission cannot say what to call")
+    try:
+        configuration = Configuration.of(row.overrides)
+    except UserError as error:
+        raise _refused(path, str(error)) from error
+    except Exception as error:
+        raise _refused(path, explain(error) or str(error)) from error
+    cfg = configuration.cfg
+    ours, theirs = map(config.flatten, (configuration.identity, row.config))
+    different = [
+        f"{key} is {theirs.get(key)}, not {ours.get(key)}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    if different:
+        raise _refused(
+            path,
+            f"its configuration is not that of protocol {row.protocol} with the modifications it "
+            f"lists: {'; '.join(different[:3])}",
+        )
+    if configuration.modified.keys() != row.modified.keys():
+        raise _refused(path, "the keys that it lists as modified are not those that differ")
+    if identifier(row.config, row.fingerprint) != row.cell:
+        raise _refused(path, f"its cell is not {row.cell}, by its configuration and data")
+    with torch.device("meta"):
+        parameters = count_parameters(instantiate(cfg.model.net))
+    if parameters != row.parameters:
+        raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters}")
+    if transformer_parameters(cfg) != row.transformer_parameters:
+        raise _refused(path, "the transformer of its sizes has another number of parameters")
+    last = cfg.max_steps
+    if row.select != cfg.select or row.last_step != last or not 0 < row.selected_step <= last:
+        raise _refused(
+            path,
+            f"it says {row.select} at step {row.selected_step} of {row.last_step}, and its "
+            f"protocol selects {cfg.select} of {last} steps",
+        )
+    said = (row.preset_source, row.budget_source, row.follows, row.cost)
+    source = cfg.source
+    if said != (source.preset, source.budget, source.follows, cfg.model.cost):
+        raise _refused(path, "its sources or its claimed cost are not those of its configuration")
+
+
+def _runs_code(value) -> bool:
+    """Returns whether a key or a value could make Hydra import, call or look something up."""
+    if isinstance(value, dict):
+        return any(_runs_code(v) for pair in value.items() for v in pair)
+    if isinstance(value, list):
+        return any(map(_runs_code, value))
+    return isinstance(value, str) and (
+        "${" in value or re.search(r"(^|\.)_\w+_$", value) is not None
+    )
+
+
+def _printable(path: Path, row: Row) -> None:
+    """Prints the row once: one that no table can print would break the board for everybody."""
+    try:
+        scores.document([row], path.parent).markdown()
+        curve = path.with_suffix(".csv")
+        points = runs.parse_curve(curve) if curve.exists() else []
+        if not all(math.isfinite(value) for point in points for value in point):
+            raise ValueError("its curve is not finite")
+        provenance([row], path.parent)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _refused(path, f"no table can print it ({type(error).__name__}: {error})") from error
+
+
+def add(path: Path, row: Row, root: Path, origin: str) -> Path:
+    """Stores a checked row, its predictions and its curve below `root`."""
+    curve = path.with_suffix(".csv")
+    return runs.write(
+        root / "runs" / row.task / row.label,
+        row.model_copy(update={"origin": origin}),
+        runs.read_values(path),
+        runs.parse_curve(curve) if curve.exists() else None,
+    )

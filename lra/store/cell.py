@@ -1,0 +1,73 @@
+"""A cell of the results table: what is computed, under a name that its configuration fixes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from data_prep import Manifest
+from lra.config import Configuration
+from lra.config.identity import identifier
+from lra.store.claim import Claim
+
+
+@dataclass(frozen=True)
+class Cell:
+    """id: hash of the configuration that decides the result, and of the data's fingerprint.
+
+    results is the folder of all that is kept. In it, work (ignored by git) holds checkpoints and
+    logs: its name follows from the id, so that the same command typed again finds what an
+    interrupted one left. rows holds the records.
+    """
+
+    id: str
+    manifest: Manifest
+    results: Path
+    work: Path
+    rows: Path
+
+    def path(self, row) -> Path:
+        return self.rows / f"{row.name}.json"
+
+    @property
+    def last(self) -> Path:
+        """Where training stands; removed once the cell is done."""
+        return self.work / "last.ckpt"
+
+    @property
+    def selected(self) -> Path:
+        """The weights that the test split is scored with, for evaluate=..."""
+        return self.work / "selected.ckpt"
+
+    @contextmanager
+    def claimed(self, cfg: DictConfig, wait: bool) -> Iterator[Claim]:
+        """One worker at a time has a cell; what a killed one was writing is cleared away."""
+        settings = {"renew": cfg.results.renew, "expire": cfg.results.expire, "wait": wait}
+        with Claim(self.work, **settings) as claim:
+            for leftover in self.work.glob(".*.ckpt-*"):
+                leftover.unlink(missing_ok=True)
+            yield claim
+
+    def forget_older_than(self, done) -> None:
+        """Before a finished cell is run again: a checkpoint older than its row is not of the rerun,
+        which starts at the first step; a newer one is, and the rerun goes on from it."""
+        if done and self.last.exists():
+            _, path = done
+            if self.last.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+                self.last.unlink()
+
+
+def cell(configuration: Configuration, manifest: Manifest) -> Cell:
+    """Returns the cell that a configuration names on these data."""
+    id_ = identifier(configuration.identity, manifest.fingerprint)
+    cfg = configuration.cfg
+    path = Path(cfg.results.path)
+    return Cell(
+        id=id_,
+        manifest=manifest,
+        results=path,
+        work=path / "work" / id_,
+        rows=path / "runs" / cfg.task.name / configuration.label,
+    )

@@ -1,0 +1,203 @@
+"""The schema of a row: everything that one attempt at a cell leaves behind."""
+
+import json
+import shlex
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from lra import config
+from lra.config import identity, upgrade
+from lra.errors import UserError
+from lra.objective import Metric, Score
+
+SCHEMA = 2
+MAJORITY = "majority label"  # the trivial rule that stands for chance
+
+Status = Literal["done", "failed", "diverged", "oom", "interrupted"]
+
+
+class Record(BaseModel, extra="forbid"):
+    """A part of a row; an unknown field is an error."""
+
+
+class Speed(Record):
+    """Medians without the warm-up. Data time is what a step waits for its batch."""
+
+    train_step_seconds: float | None = None
+    train_data_seconds: float | None = None
+    train_examples_per_second: float | None = None
+    eval_examples_per_second: float | None = None
+    steps_timed: int = 0
+
+
+class Memory(Record):
+    """Peak of training and evaluation above the level before the model was built."""
+
+    peak_bytes: int
+    kind: Literal["cuda allocator", "RssAnon", "rss"]
+
+
+class Resume(Record):
+    """The run went on from `step`; `changed` lists what differs there: key -> [then, now]."""
+
+    step: int
+    changed: dict[str, list[Any]]
+
+
+class Row(Record):
+    """One attempt at a cell, immutable. Settings are named as in conf/."""
+
+    schema_version: Literal[2] = SCHEMA
+    identity_version: Literal[2] = identity.VERSION
+    # identity
+    cell: str
+    attempt: int = 0  # given when the row is written
+    task: str
+    variant: str
+    fingerprint: str
+    model: str
+    filter: str | None = None
+    objective: str
+    protocol: str
+    preset_source: str | None
+    budget_source: str | None
+    follows: str | None = None  # the repository whose sizes and budget these are, whole
+    seed: int
+    commit: str | None
+    dirty: bool | None
+    modified: dict[str, list[Any]]  # empty: conforming
+    # outcome
+    status: Status
+    error: str | None = None
+    headline: Metric  # of test
+    selection: Metric  # of val
+    val: dict[str, Score] | None = None
+    test: dict[str, Score] | None = None
+    test_outputs_sha256: str | None = None
+    select: str
+    trials: int | None = None  # of the search that chose the setting
+    origin: str | None = None  # the submitter's name
+    selected_step: int | None = None
+    last_step: int | None = None
+    warnings: list[str] = []
+    resumes: list[Resume] = []
+    # cost
+    cost: str | None = None  # how time grows with the length N, as the method claims
+    parameters: int | None = None
+    transformer_parameters: int | None = None  # the transformer's at the same sizes
+    train_seconds: float | None = None  # without evaluation, over all resumes
+    speed: Speed = Speed()
+    memory: Memory | None = None
+    energy_kwh: float | None = None  # an estimate, with energy=true
+    # where
+    environment: dict[str, Any]
+    started: str
+    finished: str
+    # what else a table needs
+    baselines: dict[str, dict[str, float]]  # trivial rule -> split -> headline metric
+    config: dict[str, Any]  # the identity
+
+    @property
+    def name(self) -> str:
+        """The name of the row's files, without their endings."""
+        return f"{self.cell}-{self.attempt}"
+
+    @property
+    def label(self) -> str:
+        """The model's name in tables and folders."""
+        return config.label(self.model, self.filter)
+
+    @property
+    def test_score(self) -> Score | None:
+        """The headline metric on test."""
+        return self.test[self.headline.name] if self.test else None
+
+    @property
+    def val_score(self) -> Score | None:
+        """The selection metric on val."""
+        return self.val[self.selection.name] if self.val else None
+
+    @property
+    def overrides(self) -> list[str]:
+        """The words of run.py's command line that decide the result."""
+        words = [f"task={self.task}", f"task.variant={self.variant}"]
+        words += config.choices(self.model, self.filter)
+        words += [f"protocol={self.protocol}", f"seed={self.seed}"]
+        for key, (_, ours) in self.modified.items():
+            if key.startswith("data."):  # of the variant's rules (Configuration.modified)
+                key = f"task.variants.{self.variant}.{key.removeprefix('data.')}"
+            words.append(f"++{key}={json.dumps(ours)}")
+        return words
+
+    @property
+    def command(self) -> str:
+        """The command that makes the row again, at its commit."""
+        words = self.overrides
+        if self.environment.get("device_type") == "cuda":
+            words.append("trainer=gpu")
+        if self.environment.get("device_type") == "cpu":
+            words.append(f"trainer.threads={self.environment['threads']}")
+        return f"python run.py {shlex.join(words)}"
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the test interval does not lie above the majority label's score."""
+        chance = self.baselines.get(MAJORITY, {}).get("test")
+        if self.test_score is None or chance is None:
+            return False
+        bound = self.test_score.low if self.headline.better == "higher" else self.test_score.high
+        return not self.headline.improves(bound, chance)
+
+    @property
+    def extra_size(self) -> float | None:
+        """Parameters beyond the transformer's at the same sizes, as a share of those."""
+        if self.parameters is None or self.transformer_parameters is None:
+            return None
+        return self.parameters / self.transformer_parameters - 1
+
+
+def upgrade_row(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of today's schema for a row of any version up to it. Raises UserError for
+    a later one."""
+    version = content.get("schema_version")
+    if version == 1:
+        return _from_version_1(content)
+    if isinstance(version, int) and version > SCHEMA:
+        raise UserError(
+            f"its schema is version {version}, and this code knows {SCHEMA}: update the harness"
+        )
+    return content
+
+
+def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
+    new = dict(old)
+    sentence = (new.pop("schedule_source") or "").replace("conf/schedule/", "conf/budget/")
+    model, filter_ = config.unlabelled(old["model"])
+    identity_ = upgrade.identity_from_version_1(old["config"])
+    accuracy = Metric(name="accuracy", share=True)
+    return new | {
+        "schema_version": 2,
+        "identity_version": 2,
+        "cell": identity.identifier(identity_, old["fingerprint"]),
+        "model": model,
+        "filter": filter_,
+        "objective": "classification",
+        "budget_source": sentence or None,
+        "follows": upgrade.follows(old["preset_source"], old["schedule_source"]),
+        "modified": upgrade.modified_from_version_1(old["modified"]),
+        "headline": accuracy.model_dump(),
+        "selection": accuracy.model_dump(),
+        "val": _scores(old.get("val")),
+        "test": _scores(old.get("test")),
+        "test_outputs_sha256": new.pop("test_logits_sha256", None),
+        "config": identity_,
+    }
+
+
+def _scores(old: dict[str, Any] | None) -> dict[str, Any] | None:
+    if old is None:
+        return None
+    return {
+        "accuracy": {"value": old["accuracy"]} | {key: old[key] for key in ("n", "low", "high")}
+    }

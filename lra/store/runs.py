@@ -1,0 +1,212 @@
+"""Reads and writes rows: one immutable JSON file an attempt, `<cell id>-<attempt>.json`.
+
+Beside it, .npy (.jsonl where predictions are texts) holds the prediction of each test example in
+the order of the packed split; labels/<fingerprint> holds the targets, once for all rows on one data
+set, so that models can be compared example by example where the data are not at hand. .csv is the
+curve: at each validation the step, the mean training loss since the one before, and the val metric.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from lra import objective
+from lra.errors import UserError
+from lra.files import write_new
+from lra.machine import commit
+from lra.objective.base import Predictions
+from lra.store.row import Row, upgrade_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Curve = list[tuple[int, float, float]]  # step, training loss, val metric
+CURVE_HEADER = "step,train_loss,val_"  # and the metric's name
+
+
+def write(
+    folder: Path,
+    row: Row,
+    predictions: Predictions | None = None,
+    curve: Curve | None = None,
+) -> Path:
+    """Stores the row under the next free attempt number, its predictions and curve before it, so
+    that no reader sees a row without them. Raises UserError where the disk refuses."""
+    beside = {}
+    if predictions is not None:
+        ending, content = _packed(predictions)
+        beside[ending] = content
+    if curve:
+        beside[".csv"] = _csv(curve, row.selection.name)
+    attempt = 1 + max((r.attempt for r, _ in read_cell(folder, row.cell)), default=0)
+    while True:
+        row = row.model_copy(update={"attempt": attempt})
+        path = folder / f"{row.name}.json"
+        text = json.dumps(row.model_dump(), indent=1, allow_nan=False) + "\n"
+        written = []
+        for ending, content in beside.items():
+            # False where another writer, or one that was killed, has the name already
+            if not write_new(path.with_suffix(ending), content):
+                break
+            written.append(path.with_suffix(ending))
+        else:
+            if write_new(path, text.encode()):
+                return path
+        for other in written:
+            other.unlink()
+        attempt += 1
+
+
+def _packed(values: Predictions) -> tuple[str, bytes]:
+    """Returns the file ending and the content for one value an example."""
+    if isinstance(values, list):
+        return ".jsonl", "".join(json.dumps(text) + "\n" for text in values).encode()
+    content = io.BytesIO()
+    np.save(content, values)
+    return ".npy", content.getvalue()
+
+
+def read_values(path: Path) -> Predictions | None:
+    """Returns the predictions or targets stored beside or at `path`, whatever their ending; None
+    where there are none. Raises UserError for a damaged file."""
+    for ending in (".npy", ".jsonl"):
+        file = path.with_suffix(ending)
+        if not file.exists():
+            continue
+        try:
+            if ending == ".npy":
+                return np.load(file, allow_pickle=False)
+            return [json.loads(line) for line in file.read_text().splitlines()]
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read: restore it.") from error
+    return None
+
+
+def _csv(curve: Curve, metric: str) -> bytes:
+    lines = [f"{step},{loss:.6g},{value:.6g}" for step, loss, value in curve]
+    return ("\n".join([f"{CURVE_HEADER}{metric}", *lines]) + "\n").encode()
+
+
+def read_curve(root: Path, row: Row) -> "pd.DataFrame | None":
+    """Returns step, train_loss and val of a row stored below `root`; None for rows that are older
+    than the curve."""
+    path = _beside(root, row).with_suffix(".csv")
+    if not path.exists():
+        return None
+    import pandas as pd  # half a second, which --help need not wait for
+
+    return pd.DataFrame(parse_curve(path), columns=["step", "train_loss", "val"])
+
+
+def parse_curve(path: Path) -> Curve:
+    """Reads a curve. Raises UserError for a file that is not one."""
+    header, *lines = path.read_text().splitlines() or [""]
+    points = [line.split(",") for line in lines]
+    try:
+        if not header.startswith(CURVE_HEADER):
+            raise ValueError(header)
+        return [(int(step), float(loss), float(value)) for step, loss, value in points]
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not a learning curve: restore it from git or delete it."
+        ) from error
+
+
+def _beside(root: Path, row: Row) -> Path:
+    return root / "runs" / row.task / row.label / f"{row.name}.json"
+
+
+def _targets(root: Path, fingerprint: str) -> Path:
+    return root / "labels" / f"{fingerprint[:16]}.npy"
+
+
+def write_targets(root: Path, fingerprint: str, targets: Predictions) -> None:
+    """Stores the targets of the whole test split, once."""
+    path = _targets(root, fingerprint)
+    ending, content = _packed(targets)
+    if not path.with_suffix(ending).exists():
+        write_new(path.with_suffix(ending), content)
+
+
+def targets(root: Path, fingerprint: str) -> Any | None:
+    """Returns the targets of the whole test split; None where no row on these data was stored."""
+    return read_values(_targets(root, fingerprint))
+
+
+def predictions(root: Path, row: Row) -> Predictions | None:
+    """Returns the prediction for each test example of a row stored below `root`, where known."""
+    return read_values(_beside(root, row))
+
+
+def values(root: Path, row: Row) -> np.ndarray | None:
+    """Returns (n,), the row's headline metric by test example (bool for a share); None where its
+    predictions or the targets are not stored below `root`. Raises UserError where these contradict
+    the row."""
+    of = objective.named(row.objective)
+    predicted, true = predictions(root, row), targets(root, row.fingerprint)
+    if of is None or predicted is None or true is None:
+        return None
+    true = true[: len(predicted)]
+    found, said = of.score(predicted, true)[row.headline.name], row.test_score
+    if said is None or (found.n, found.value) != (said.n, said.value):
+        claim = row.headline.sentence(said) if said else "no score"
+        raise UserError(
+            f"{_beside(root, row)} says {claim}, but its predictions give "
+            f"{row.headline.sentence(found)}: restore both from git."
+        )
+    return of.values(predicted, true)
+
+
+def read(path: Path) -> Row:
+    """Reads a row of any version. Raises UserError for a file that is not a valid row."""
+    try:
+        content = json.loads(path.read_bytes())
+        return Row.model_validate(upgrade_row(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except UserError as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise UserError(f"{path} is not a valid row ({reason}): restore it from git or delete it.")
+
+
+def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
+    """Returns the attempts at one cell, oldest first."""
+    rows = [(read(path), path) for path in folder.glob(f"{cell}-*.json")]
+    return sorted(rows, key=lambda pair: pair[0].attempt)
+
+
+def read_all(root: Path) -> list[Row]:
+    """Returns every row below `root`, in an order that does not depend on the file system."""
+    rows = [read(path) for path in sorted(root.glob("runs/**/*.json"))]
+    return sorted(
+        rows, key=lambda r: (r.task, r.variant, r.protocol, r.label, r.seed, r.cell, r.attempt)
+    )
+
+
+def baselines(of: list[Row]) -> dict[str, dict[str, float]]:
+    """Returns the trivial rules on the data that these rows share, as computed last."""
+    return max(of, key=lambda row: row.finished).baselines if of else {}
+
+
+def done_already(row: Row, path: Path) -> str:
+    """Returns the line to print for a cell that is not run again."""
+    head, _ = commit()
+    other = f", made by commit {row.commit[:7]}" if row.commit and row.commit != head else ""
+    return f"Done already: {path}{other} (rerun=true runs it again)."
+
+
+def newest_done(folder: Path, cell: str) -> tuple[Row, Path] | None:
+    """Returns the newest finished attempt that was run here; submitted rows do not count."""
+    done = [
+        (row, path)
+        for row, path in read_cell(folder, cell)
+        if row.status == "done" and row.origin is None
+    ]
+    return done[-1] if done else None

@@ -1,0 +1,30 @@
+"""The cells of a sweep, read from the results store.
+
+python -m lra.sweep status task=listops,text model=fourier,performer seed=0,1,2   every cell
+python -m lra.sweep plan   ...the same...                                         those not done
+"""
+
+import sys
+
+from hydra import initialize_config_dir
+
+from lra import cli, config
+from lra.errors import one_of
+from lra.sweep.status import all_rows, estimate, look_at_all, show
+
+
+def main() -> None:
+    command, *overrides = sys.argv[1:] or [""]
+    if command not in ("status", "plan"):
+        raise one_of("command of lra.sweep", command, ["status", "plan"])
+    with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
+        states = look_at_all(overrides)
+    if command == "plan":
+        states = [state for state in states if state.status != "done"]
+    show(states, [state.status for state in states])
+    for line in estimate(states, all_rows(states)):
+        print(f"what is left takes about {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, __doc__))

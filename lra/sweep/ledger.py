@@ -1,0 +1,36 @@
+"""Hydra's callback around a sweep: the plan before it, the table of its cells after it."""
+
+from datetime import UTC, datetime
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lra.cli import failed_cells
+from lra.sweep.status import State, all_rows, counts, estimate, look_at_all, show
+
+FAILED = ("failed", "diverged", "oom", "wrong")
+
+
+class Ledger(Callback):
+    """conf/config.yaml names it under hydra.callbacks."""
+
+    def on_multirun_start(self, config: DictConfig, **_) -> None:
+        self.start = datetime.now(UTC)
+        states = look_at_all(list(config.hydra.overrides.task))
+        print(counts(states, [state.status for state in states]))
+        for line in estimate(states, all_rows(states)):
+            print(f"about {line}", flush=True)
+
+    def on_multirun_end(self, config: DictConfig, **_) -> None:
+        states = look_at_all(list(config.hydra.overrides.task))
+        words = [self._word(state) for state in states]
+        show(states, words)
+        failed_cells.extend(
+            state.name for state, word in zip(states, words, strict=True) if word in FAILED
+        )
+
+    def _word(self, state: State) -> str:
+        if state.status == "done":
+            new = datetime.fromisoformat(state.row.finished) >= self.start.replace(microsecond=0)
+            return "done" if new else "skipped"
+        return {"running": "running elsewhere", "missing": "failed"}.get(state.status, state.status)

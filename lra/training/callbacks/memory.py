@@ -1,0 +1,59 @@
+"""The peak memory of a run, measured while it trains."""
+
+import threading
+
+import psutil
+import pytorch_lightning as pl
+import torch
+
+from lra.store.row import Memory
+
+
+def anonymous_resident() -> tuple[int, str]:
+    """Bytes of anonymous resident memory: mapped data pages are not memory use."""
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024, "RssAnon"
+    except OSError:
+        pass
+    return psutil.Process().memory_info().rss, "rss"  # not Linux
+
+
+class PeakMemory(pl.Callback):
+    """Peak above the level when this was made: of the CUDA allocator, or of anonymous resident
+    memory sampled at 100 Hz. A resumed run keeps the peak of what went before."""
+
+    def __init__(self, accelerator: str):
+        self.cuda = accelerator == "gpu" and torch.cuda.is_available()
+        self._before = 0  # peak of the attempts that this one resumes
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self._base = torch.cuda.memory_allocated()
+            return
+        self._base, self._kind = anonymous_resident()
+        self._peak = self._base
+        self._done = threading.Event()
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def _sample(self) -> None:
+        while not self._done.wait(0.01):
+            self._peak = max(self._peak, anonymous_resident()[0])
+
+    def stop(self) -> None:
+        if not self.cuda:
+            self._done.set()
+
+    def state_dict(self) -> dict:
+        return {"peak_bytes": self.memory().peak_bytes}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._before = state["peak_bytes"]
+
+    def memory(self) -> Memory:
+        if self.cuda:
+            peak, kind = torch.cuda.max_memory_allocated() - self._base, "cuda allocator"
+        else:
+            peak, kind = self._peak - self._base, self._kind
+        return Memory(peak_bytes=max(peak, self._before), kind=kind)

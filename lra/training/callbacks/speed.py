@@ -1,0 +1,115 @@
+"""The speed of a run, measured while it trains."""
+
+import statistics
+import time
+
+import pytorch_lightning as pl
+import torch
+
+from lra.store.row import Speed
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Stopwatch(pl.Callback):
+    """Medians over windows of steps, the first window after a start or resume left out as warm-up.
+
+    The device is synchronised at both ends of a window only. data = from the end of a step to the
+    start of the next one: fetching the batch and moving it.
+    """
+
+    WINDOW = 10
+
+    def __init__(self):
+        self.train_seconds = 0.0
+        self._steps: list[float] = []
+        self._data: list[float] = []
+        self._eval: list[float] = []  # examples per second of each batch
+        self._mark = 0.0
+        self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
+        self._warm = False
+
+    def state_dict(self) -> dict:
+        return {
+            "train_seconds": self.train_seconds,
+            "steps": self._steps,
+            "data": self._data,
+            "eval": self._eval,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.train_seconds, self._steps = state["train_seconds"], state["steps"]
+        self._data, self._eval = state["data"], state["eval"]
+
+    def on_train_start(self, trainer, module) -> None:
+        self._mark = time.perf_counter()
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        if self._open is None:
+            synchronise(module.device)
+            self._open = [time.perf_counter(), 0.0, 0, 0.0]
+        else:
+            self._open[1] += time.perf_counter() - self._open[3]
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+        start, data, steps, _ = self._open
+        steps += 1
+        self._open = [start, data, steps, time.perf_counter()]
+        if steps == self.WINDOW:
+            synchronise(module.device)
+            if self._warm:
+                self._steps.append((time.perf_counter() - start - data) / steps)
+                self._data.append(data / (steps - 1))
+            self._warm, self._open = True, None
+        now = time.perf_counter()
+        self.train_seconds += now - self._mark
+        self._mark = now
+
+    def on_validation_start(self, trainer, module) -> None:
+        self._open = None
+
+    def on_validation_end(self, trainer, module) -> None:
+        self._mark = time.perf_counter()
+
+    def _eval_start(self, module) -> None:
+        synchronise(module.device)
+        self._eval_at = time.perf_counter()
+
+    def _eval_end(self, trainer, module, batch, batch_idx) -> None:
+        synchronise(module.device)
+        if batch_idx > 0:
+            seconds = time.perf_counter() - self._eval_at
+            self._eval.append(trainer.world_size * len(batch.index) / seconds)
+
+    def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
+        self._eval_start(module)
+
+    def on_validation_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._eval_end(trainer, module, batch, batch_idx)
+
+    def on_test_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
+        self._eval_start(module)
+
+    def on_test_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._eval_end(trainer, module, batch, batch_idx)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Data time included; None before the warm-up is over."""
+        return _median(self._steps) + _median(self._data) if self._steps else None
+
+    def speed(self, batch_size: int) -> Speed:
+        return Speed(
+            train_step_seconds=_median(self._steps),
+            train_data_seconds=_median(self._data),
+            train_examples_per_second=batch_size / self.step_seconds if self._steps else None,
+            eval_examples_per_second=_median(self._eval),
+            steps_timed=len(self._steps) * self.WINDOW,
+        )
+
+
+def _median(values: list[float]) -> float | None:
+    return statistics.median(values) if values else None

@@ -1,0 +1,118 @@
+"""Where curves go while a run trains, and its row at the end: CSV files, W&B or TensorBoard.
+
+A tracker is a convenience: one that cannot start is replaced by CSV files, one that breaks is left
+out from then on, and the run goes on.
+"""
+
+import netrc
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from lra import config
+from lra.config import Configuration
+from lra.store import runs
+from lra.store.cell import Cell
+from lra.store.row import Row
+
+
+class Guarded(Logger):
+    """Passes everything on, until something breaks."""
+
+    def __init__(self, inner: Logger):
+        super().__init__()
+        self.inner, self.broken = inner, False
+
+    def _attempt(self, action, *arguments) -> None:
+        if self.broken:
+            return
+        try:
+            action(*arguments)
+        except Exception as error:
+            self.broken = True
+            _warn(f"{type(self.inner).__name__} broke ({_first_line(error)}); the run goes on.")
+
+    @property
+    def name(self) -> str | None:
+        return None
+
+    @property
+    def version(self) -> None:
+        return None
+
+    def log_metrics(self, metrics, step=None) -> None:
+        self._attempt(self.inner.log_metrics, metrics, step)
+
+    def log_hyperparams(self, params, *_, **__) -> None:
+        self._attempt(self.inner.log_hyperparams, params)
+
+    def save(self) -> None:
+        self._attempt(self.inner.save)
+
+    def finalize(self, status: str) -> None:
+        self._attempt(self.inner.finalize, status)
+
+    def record(self, row: Row, path: Path) -> None:
+        """The finished row: its scores as metrics; with W&B all of it, and the file as artefact."""
+        self._attempt(_record, self.inner, row, path)
+
+
+def create(configuration: Configuration, cell: Cell) -> Guarded:
+    """Starts the tracker.
+
+    cfg.logger is partial: where it writes, and under which id, follows from the cell. A resumed
+    run goes on with its curves; one that is run again after it was done has curves of its own."""
+    from hydra.utils import instantiate
+
+    cfg = configuration.cfg
+    settings = {"save_dir": str(cell.work / "logs")}
+    if "version" in cfg.logger:
+        done = sum(row.status == "done" for row, _ in runs.read_cell(cell.rows, cell.id))
+        settings["version"] = f"{cell.id}-{done}"
+    try:
+        _offline_without_a_key()
+        inner = instantiate(cfg.logger)(**settings)
+        inner.experiment  # noqa: B018  starts it: what is wrong shows here
+    except Exception as error:
+        _warn(f"{cfg.logger._target_} cannot start ({_first_line(error)}): curves go to CSV files.")
+        inner = CSVLogger(settings["save_dir"], name="csv")
+    logger = Guarded(inner)
+    logger.log_hyperparams(config.flatten(configuration.identity))
+    return logger
+
+
+def _record(inner: Logger, row: Row, path: Path) -> None:
+    scores = {
+        f"{split}/final_{name}": score.value
+        for split, found in (("val", row.val), ("test", row.test))
+        for name, score in (found or {}).items()
+    }
+    inner.log_metrics(scores, step=row.last_step)
+    if isinstance(inner, WandbLogger):
+        import wandb
+
+        inner.experiment.summary.update(row.model_dump(exclude={"config", "baselines"}))
+        artifact = wandb.Artifact(f"row-{row.cell}", type="row")
+        artifact.add_file(str(path))
+        inner.experiment.log_artifact(artifact)
+    inner.save()
+
+
+def _offline_without_a_key() -> None:
+    """W&B would ask for an account: without one it writes files, for `wandb sync` later."""
+    known = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")
+    with suppress(OSError, netrc.NetrcParseError):
+        known = known or netrc.netrc().authenticators("api.wandb.ai")
+    if not known:
+        os.environ["WANDB_MODE"] = "offline"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)

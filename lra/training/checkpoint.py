@@ -1,0 +1,196 @@
+"""Checkpoints from which a killed run ends bit-identical to an unbroken one.
+
+A checkpoint is taken between two steps and never inside an evaluation: at the start of a step, when
+the evaluation that followed the step before it is over. It holds tensors and plain types only, and
+is written under another name, then renamed. What does not change from run to run (data order,
+dropout) is a function of the step, so no generator state is stored (data.py, module.py).
+"""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from lra.config import upgrade
+from lra.config.identity import identifier, identity
+from lra.errors import UserError
+from lra.files import replacing
+from lra.objective import Metric
+from lra.store.claim import Claim
+from lra.store.row import Resume
+from lra.training.interrupt import StopSignal
+
+FORMAT = 2
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint without running any code that it may hold; raises UserError."""
+    if not path.exists():
+        raise UserError(f"There is no checkpoint {path}.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        stored = checkpoint["lra"]["format"]
+    except Exception as error:  # torch reports damage in many ways
+        raise UserError(
+            f"{path} is not a checkpoint of this project, or a damaged one "
+            f"({type(error).__name__}): delete it and run the cell again."
+        ) from error
+    if stored == 1:
+        return _upgrade_1(checkpoint)
+    if stored != FORMAT:
+        raise UserError(f"{path} was written by another version (format {stored}, not {FORMAT}).")
+    return checkpoint
+
+
+def _upgrade_1(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Returns a checkpoint of format 1 whose configuration has today's names."""
+    about = checkpoint["lra"]
+    cfg = upgrade.from_version_1(json.loads(about["config"]))
+    checkpoint["lra"] = about | {
+        "format": FORMAT,
+        "cell": identifier(identity(cfg), about["fingerprint"]),
+        "config": json.dumps(cfg, sort_keys=True),
+    }
+    return checkpoint
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    """Whole or not at all. Through memory, since torch's own writer reports a full disk as a bug,
+    and Lightning's stages every checkpoint in the system's temporary folder."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+class WholeFiles(TorchCheckpointIO):
+    """How the Trainer writes checkpoints, on one rank."""
+
+    def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
+        write(checkpoint, Path(path))
+
+
+class StopBetweenBatches(pl.Callback):
+    """Lets a stop signal end an evaluation. With several ranks only a training step may end early:
+    they would not all be in the same batch, and wait for each other."""
+
+    def __init__(self, stop: StopSignal):
+        self.stop = stop
+
+    def on_train_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_validation_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_test_start(self, trainer, module) -> None:
+        self.stop.install()
+
+    def on_validation_batch_end(self, trainer, *_) -> None:
+        if trainer.world_size == 1:
+            self.stop.check()
+
+    def on_test_batch_end(self, trainer, *_) -> None:
+        if trainer.world_size == 1:
+            self.stop.check()
+
+
+class Checkpoints(pl.Callback):
+    """Keeps `path` no older than `seconds`, and the selected weights.
+
+    about: identity of the run, stored in every checkpoint under "lra". metric: the one on val that
+    selects.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        about: dict,
+        *,
+        select: str,
+        metric: Metric,
+        seconds: float,
+        stop: StopSignal,
+        claim: Claim | None,
+    ):
+        self.path, self.about, self.select, self.metric = path, about, select, metric
+        self.seconds, self.stop, self.claim = seconds, stop, claim
+        self.selected: dict[str, Any] | None = None  # step, val (the scores or None), weights
+        self.resumes: list[dict] = []
+        self.resume: tuple[int, dict] | None = None  # from which step, and what differs there
+        self._saved_at, self._saved_step = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"selected": self.selected, "resumes": self.resumes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.selected, self.resumes = state["selected"], state["resumes"]
+
+    def on_fit_start(self, trainer, module) -> None:
+        if self.resume:
+            step, changed = self.resume
+            self.resumes.append(Resume(step=step, changed=changed).model_dump())
+
+    def on_train_start(self, trainer, module) -> None:
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        step = trainer.global_step  # steps done
+        due = time.monotonic() - self._saved_at >= self.seconds
+        # a stop inside the evaluation that follows this step then loses this step alone
+        due = due or (step + 1) % trainer.val_check_interval == 0 or self.stop.number is not None
+        if trainer.world_size > 1:  # saving and stopping take all ranks: the first one decides
+            due, self.stop.number = trainer.strategy.broadcast((due, self.stop.number))
+        if due and step > self._saved_step:
+            self.save(trainer)
+        self.stop.check()
+
+    def on_validation_end(self, trainer, module) -> None:
+        if trainer.state.fn != "fit":
+            return  # the selected weights are scored, not selected again
+        scores = {name: score.model_dump() for name, score in module.scores["val"].items()}
+        known = self.selected and self.selected["val"]
+        if self.select == "last" or not known or self._improves(scores, known):
+            self._select(trainer, module, scores)
+
+    def _improves(self, scores: dict, known: dict) -> bool:
+        new, old = (of[self.metric.name]["value"] for of in (scores, known))
+        return self.metric.improves(new, old)
+
+    def on_train_end(self, trainer, module) -> None:
+        at_end = self.selected and self.selected["step"] == trainer.global_step
+        if self.selected is None or (self.select == "last" and not at_end):
+            self._select(trainer, module, None)
+        self.save(trainer)
+
+    def _select(self, trainer, module, val: dict | None) -> None:
+        weights = {name: t.detach().cpu().clone() for name, t in module.state_dict().items()}
+        self.selected = {"step": trainer.global_step, "val": val, "weights": weights}
+
+    def on_save_checkpoint(self, trainer, module, checkpoint) -> None:
+        checkpoint["lra"] = {"format": FORMAT, **self.about}
+        # Lightning has counted the coming batch as ready; between two steps it is not.
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts["ready"] = counts["started"] = counts["processed"] = counts["completed"]
+
+    def save(self, trainer) -> None:
+        if self.claim:
+            self.claim.check()
+        trainer.save_checkpoint(self.path)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def write_selected(self, path: Path) -> None:
+        write(
+            {
+                "lra": {"format": FORMAT, **self.about},
+                "state_dict": self.selected["weights"],
+                "step": self.selected["step"],
+            },
+            path,
+        )

@@ -1,0 +1,60 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 (Slurm's preemption) stop a run between two steps, not inside one."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+from lra.errors import EXIT_CODES, Interrupted
+
+
+class StopSignal:
+    """Remembers the signal that asked for a stop; what runs asks with `check()`.
+
+    A second Ctrl-C exits at once: checkpoints are replaced whole, so the last one stays valid.
+    Python runs its handlers in the main thread only, after the operation it is in, and a backward
+    pass may last seconds; so a thread of its own listens, woken by the interpreter's C handler.
+    """
+
+    def __init__(self):
+        self.number: int | None = None
+
+    def __enter__(self) -> "StopSignal":
+        self._before = {number: signal.getsignal(number) for number in EXIT_CODES}
+        self._ears, mouth = socket.socketpair()
+        mouth.setblocking(False)
+        self._mouth = mouth
+        self._wakeup_before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+        self.install()
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._mouth.close()  # ends the thread
+        self._thread.join()
+        self._ears.close()
+
+    def install(self) -> None:
+        """Again at the start of every Lightning stage, which puts its own handler in front."""
+        for number in EXIT_CODES:
+            signal.signal(number, lambda *_: None)
+
+    def _listen(self) -> None:
+        while heard := self._ears.recv(1):
+            number = heard[0]
+            if number not in EXIT_CODES:
+                continue
+            if self.number is not None and number == signal.SIGINT:
+                os._exit(EXIT_CODES[number])
+            self.number = number
+            name = signal.Signals(number).name
+            print(f"\n{name}: stopping after this step (Ctrl-C again: at once).", file=sys.stderr)
+
+    def check(self) -> None:
+        if self.number is not None:
+            raise Interrupted(self.number)

@@ -1,0 +1,111 @@
+"""trainer.micro_batch: how many examples of a step's batch go through the network at once.
+
+A step's gradient is that of its whole batch; where the batch does not fit into memory, it is summed
+over parts. `auto` finds the largest part by trying a step before the first one: on CPU in a child
+process, since there running out of memory is no exception but a SIGKILL. What was found stays in
+the checkpoint and the row (environment.micro_batch). An attempt that ran out of memory all the same
+is followed by one with parts of half the size.
+"""
+
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from lra.machine import ROOT
+from lra.store import runs
+from lra.store.cell import Cell
+from lra.store.row import Row
+
+SPARE = 0.9  # a trial that takes more of the free memory does not fit
+
+
+def choose(cfg: DictConfig, cell: Cell, batch_size: int, resumed: dict | None) -> int | None:
+    """None: the batch as it is. batch_size: of one device."""
+    wanted = cfg.trainer.micro_batch
+    if wanted != "auto":
+        return wanted if wanted and wanted < batch_size else None
+    attempts = [row for row, _ in runs.read_cell(cell.rows, cell.id)]
+    if attempts and attempts[-1].status == "oom":
+        return max(1, halved(attempts, batch_size))
+    before = resumed["lra"]["environment"].get("micro_batch") if resumed else None
+    return before or largest(cfg, batch_size)
+
+
+def halved(attempts: list[Row], batch_size: int) -> int:
+    """What follows attempts at a cell of which the last ran out of memory; 0: nothing smaller."""
+    last = attempts[-1].environment.get("micro_batch")
+    if last is None:  # it was killed before it could say: all the last ones halve the batch
+        in_a_row = list(takewhile(lambda row: row.status == "oom", reversed(attempts)))
+        last = batch_size >> (len(in_a_row) - 1)
+    return last // 2
+
+
+def largest(cfg: DictConfig, batch_size: int) -> int:
+    """The first of batch_size, its half, its quarter, ... that fits; 1 if none does."""
+    size = batch_size
+    while size > 1 and not fits(cfg, size):
+        size = -(-size // 2)
+    return size
+
+
+def fits(cfg: DictConfig, size: int) -> bool:
+    """Whether a step on `size` examples of the full length does."""
+    import torch
+
+    if cfg.trainer.accelerator == "gpu" and torch.cuda.is_available():
+        try:
+            one_step(cfg, size, "cuda")
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+    text = json.dumps([OmegaConf.to_container(cfg, resolve=True), size])
+    command = [sys.executable, "-m", "lra.training.micro_batch"]
+    child = subprocess.run(command, input=text, text=True, cwd=ROOT, capture_output=True)
+    return child.returncode == 0
+
+
+def one_step(cfg: DictConfig, size: int, device: str) -> None:
+    """Takes a training step on `size` random examples of the full length."""
+    import torch
+    from hydra.utils import instantiate
+
+    from lra.training.data import full_length
+    from lra.training.module import Learner
+
+    objective = instantiate(cfg.objective)
+    net = instantiate(cfg.model.net)
+    module = Learner(net, objective, cfg.optim, max_steps=1, seed=0).to(device)
+    optimizer = module.configure_optimizers()["optimizer"]
+    batch = full_length(cfg, size).__getitems__(list(range(size))).to(device)
+    with torch.autocast(device, torch.bfloat16, enabled=cfg.precision == "bf16-mixed"):
+        loss = objective.loss(net, batch)
+    loss.backward()
+    optimizer.step()
+
+
+def main() -> None:
+    """The child of `fits`: exit code 0 if the step and some spare memory were there."""
+    import psutil
+
+    from lra.training.callbacks.memory import PeakMemory, anonymous_resident
+
+    with suppress(OSError):  # if the kernel has to choose, it takes this process
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    tree, size = json.loads(sys.stdin.read())
+    free = psutil.virtual_memory().available + anonymous_resident()[0]
+    memory = PeakMemory("cpu")
+    one_step(OmegaConf.create(tree), size, "cpu")
+    memory.stop()
+    if memory.memory().peak_bytes > SPARE * free:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

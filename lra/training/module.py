@@ -1,0 +1,157 @@
+"""The one LightningModule: steps, optimiser, learning rate, and the scores of an evaluation."""
+
+import hashlib
+import math
+from contextlib import nullcontext
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lra.objective import Batch, Objective, Score
+from lra.objective.base import Predictions
+
+
+def seed_everything(*key: int) -> None:
+    """Seeds torch as a pure function of the key, so that no generator state needs storing.
+
+    Keys that differ in trailing zeros alone are the same to SeedSequence: the initial weights and
+    the first step share a stream."""
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+
+
+class Learner(pl.LightningModule):
+    """Trains a net on an objective. net: (ids (B, P, N), lengths (B, P)) -> (B, ...).
+
+    Randomness is seeded before every step from (seed, step, rank) and before every evaluation:
+    a resumed run draws what an unbroken one would have drawn.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        objective: Objective,
+        optim,
+        *,
+        max_steps: int,
+        seed: int,
+        micro_batch: int | None = None,
+    ):
+        """optim: the config group of that name. micro_batch: how many examples go through the net
+        at once (lra/training/micro_batch.py); None is the whole batch."""
+        super().__init__()
+        self.micro_batch = micro_batch
+        self.net, self.objective, self.optim = net, objective, optim
+        self.max_steps, self.seed = max_steps, seed
+        self.scores: dict[str, dict[str, Score]] = {}  # split -> the last evaluation's
+        self.predictions: Predictions | None = None  # of the last test pass
+        self.outputs_sha256: str | None = None  # of what it kept of each example, float32
+        self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # kept, targets, index
+
+    def on_train_batch_start(self, batch, batch_idx: int) -> None:
+        seed_everything(self.seed, self.global_step, self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Returns loss, of the last part, for Lightning's backward pass, and mean, of the whole
+        batch. The gradients of the other parts are there by then."""
+        self.optimizers(use_pl_optimizer=False).zero_grad()
+        examples = len(batch.index)
+        size = self.micro_batch or examples
+        mean = torch.zeros((), device=self.device)
+        for start in range(0, examples, size):
+            part = batch.part(start, start + size)
+            share = len(part.index) / examples
+            last = start + size >= examples
+            with nullcontext() if last else self._no_sync():
+                loss = share * self.objective.loss(self.net, part)
+                if not last:
+                    loss.backward()
+            mean += loss.detach()
+        return {"loss": loss, "mean": mean}
+
+    def _no_sync(self):
+        """Ranks exchange gradients once a step, with those of the last part."""
+        model = self.trainer.strategy.model
+        return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
+
+    def optimizer_zero_grad(self, *_) -> None:
+        """Done at the start of the step: here it would undo all parts but the last."""
+
+    def on_before_optimizer_step(self, optimizer) -> None:
+        # not Trainer(gradient_clip_val=...): Lightning refuses it with a fused optimiser in bf16
+        if self.optim.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), self.optim.clip)
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(
+            self.parameters(),
+            lr=self.optim.lr,
+            betas=tuple(self.optim.betas),
+            eps=self.optim.eps,
+            weight_decay=self.optim.weight_decay,
+            fused=True,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Returns the share of lr at a step: a linear warm-up to 1, then a line or half a cosine to 0,
+        or 1 / sqrt(step)."""
+        warmup = max(1, round(self.optim.warmup * self.max_steps))
+        if step < warmup:
+            return self.optim.start_factor + (1 - self.optim.start_factor) * (step + 1) / warmup
+        if self.optim.decay == "rsqrt":
+            return (warmup / (step + 1)) ** 0.5
+        if self.optim.decay == "cosine":  # over all steps, counted from the warm-up's end: LRA's
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / self.max_steps))
+        return max(0.0, (self.max_steps - step) / max(1, self.max_steps - warmup))
+
+    def _start(self) -> None:
+        seed_everything(self.seed)
+        self._kept = []
+
+    def _step(self, batch: Batch, split: str) -> None:
+        kept = self.objective.evaluate(self.net, batch, split)
+        self._kept.append((kept, batch.targets, batch.index))
+
+    def _end(self, split: str) -> tuple[np.ndarray, Predictions]:
+        """Scores the split; returns what was kept and predicted, in the order of the examples."""
+        parts = [tuple(t.cpu() for t in part) for part in self._kept]
+        if self.trainer.world_size > 1:
+            gathered = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, parts)
+            parts = [part for rank in gathered for part in rank]
+        kept, targets, index = (torch.cat(column) for column in zip(*parts, strict=True))
+        order = index.argsort()
+        found, expected = kept[order].numpy(), targets[order].numpy()
+        predictions = self.objective.predictions(found, split)
+        self.scores[split] = self.objective.score(predictions, expected, split)
+        self._kept = []
+        return found, predictions
+
+    def on_validation_epoch_start(self) -> None:
+        self._start()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._end("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._start()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        found, self.predictions = self._end("test")
+        self.outputs_sha256 = hashlib.sha256(found.tobytes()).hexdigest()
+
+    def val_score(self) -> Score | None:
+        """Returns the last evaluation's score on val that selects weights."""
+        return self.scores["val"][self.objective.selection.name] if "val" in self.scores else None

@@ -1,0 +1,121 @@
+"""The small print of a run: threads, loggers, Lightning's switches, the line before step one."""
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import sys
+import warnings
+
+from omegaconf import DictConfig, OmegaConf
+
+from lra.config import Configuration
+from lra.machine import cores, is_main_process
+from lra.store.cell import Cell
+
+# What this project does itself, or does not want.
+LIGHTNING = {
+    "max_epochs": -1,
+    "enable_checkpointing": False,  # checkpoint.py
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # data.py shares batches among ranks
+    "enable_model_summary": False,
+    "inference_mode": True,
+}
+
+
+def quiet() -> None:
+    """Lightning's tips and greetings; and its advice to load data with workers, which would cost
+    more than the microseconds that a batch takes."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*is supported for historical reasons but its usage is discouraged.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*You are using `torch.load` with `weights_only=False`.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def keep_freed_memory() -> None:
+    """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
+    page at the next. Keeping them makes a CPU step faster, the more the larger they are, at the
+    price of more resident memory. No-op without glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no buffer is a mapping of its own, however large
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: nothing at the top is given back
+
+
+def return_freed_memory() -> None:
+    """The opposite: what is resident then is what is in use, to the page. Slow."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 2**16)  # M_MMAP_MAX: as many mappings as glibc's default
+        libc.mallopt(-3, 2**16)  # M_MMAP_THRESHOLD: larger buffers are mappings of their own
+        libc.mallopt(-1, 0)  # M_TRIM_THRESHOLD
+        libc.malloc_trim(0)  # what is free already
+
+
+def thread_count(wanted: int | None) -> int:
+    """Those asked for, else OMP_NUM_THREADS, else all cores."""
+    return wanted or int(os.environ.get("OMP_NUM_THREADS", cores()))
+
+
+def threads(wanted: int | None, resumed: dict | None) -> None:
+    """torch's threads. Another number gives other sums, so a resumed run keeps its own."""
+    import torch
+
+    before = resumed["lra"]["environment"]["threads"] if resumed else None
+    torch.set_num_threads(thread_count(wanted or before))
+
+
+def changed(environment: dict, resumed: dict) -> dict[str, list]:
+    """What differs from where the checkpoint was written: key -> [then, now]."""
+    then = resumed["lra"]["environment"]
+    return {
+        key: [then.get(key), environment.get(key)]
+        for key in sorted(then.keys() | environment.keys())
+        if then.get(key) != environment.get(key)
+    }
+
+
+def to_json(cfg: DictConfig) -> str:
+    return json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True)
+
+
+def strategy(name: str):
+    """Lightning's by that name. Buffers here are constants: sending them around before every batch
+    would make ranks with fewer batches of an evaluation wait for ever."""
+    if name != "ddp":
+        return name
+    from pytorch_lightning.strategies import DDPStrategy
+
+    return DDPStrategy(forward_sync_buffers=False)
+
+
+def announce(
+    configuration: Configuration,
+    cell: Cell,
+    environment: dict,
+    parameters: int,
+    resumed: dict | None,
+) -> None:
+    """Prints the line before the first step."""
+    cfg = configuration.cfg
+    if not is_main_process():
+        return
+    where = environment["device"]
+    if environment["device_type"] == "cpu":
+        where += f", {environment['threads']} threads"
+    start = f", from step {resumed['global_step']}" if resumed else ""
+    print(
+        f"{cfg.task.name}/{cfg.task.variant} ({cell.manifest.fingerprint[:8]}) · "
+        f"{configuration.label} · {cfg.protocol} · seed {cfg.seed} · "
+        f"cell {cell.id} · {parameters:,} parameters · "
+        f"{cfg.max_steps:,} steps of {cfg.batch_size}{start} · {where} · "
+        f"{cfg.precision}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,50 @@
+"""Against counts by hand."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from lra.efficiency.flops import count
+from models.fourier import by_product, spectral_filter
+
+
+def test_a_product_is_two_operations_for_each_multiply_add():
+    a, b = torch.randn(3, 5), torch.randn(5, 7)
+    assert count(lambda: a @ b).flops == 2 * 3 * 5 * 7
+
+
+def test_fused_attention_is_two_products_forward_and_four_backward():
+    q, k, v = (torch.randn(2, 3, 16, 8, requires_grad=True) for _ in range(3))
+    product = 2 * (2 * 3) * 16 * 16 * 8
+    found = count(lambda: F.scaled_dot_product_attention(q, k, v))
+    assert found.flops == 2 * product
+    assert found.attention == ["aten._scaled_dot_product_flash_attention_for_cpu"]
+    both = count(lambda: F.scaled_dot_product_attention(q, k, v).sum().backward())
+    assert both.flops == 6 * product
+
+
+def test_the_explicit_form_counts_the_same():
+    q, k, v = (torch.randn(2, 3, 16, 8, requires_grad=True) for _ in range(3))
+    explicit = count(lambda: ((q @ k.transpose(-1, -2)).softmax(-1) @ v).sum().backward())
+    fused = count(lambda: F.scaled_dot_product_attention(q, k, v).sum().backward())
+    assert explicit.flops == fused.flops and explicit.attention == []
+
+
+def test_a_real_fourier_transform_is_half_a_complex_one():
+    x = torch.randn(4, 64)
+    complex_one = 4 * 5 * 64 * math.log2(64)
+    assert count(lambda: torch.fft.fft(x.to(torch.complex64))).flops == complex_one
+    assert count(lambda: torch.fft.rfft(x)).flops == complex_one / 2
+    assert count(lambda: torch.fft.irfft(torch.fft.rfft(x), n=64)).flops == complex_one
+
+
+def test_the_filter_is_counted_as_it_is_computed():
+    x = torch.randn(2, 100, 8)
+    assert (
+        by_product(100, 20, 8) and count(lambda: spectral_filter(x, 20)).flops == 2 * 100 * 20 * 8
+    )
+    x = torch.randn(2, 4096, 8)
+    assert not by_product(4096, 820, 8)
+    each = [2 * 8 * 5 * n * math.log2(n) / 2 for n in (4096, 820)]
+    assert abs(count(lambda: spectral_filter(x, 820)).flops - sum(each)) < 2

@@ -1,0 +1,114 @@
+"""The pictures show what the rows say, and the same rows give the same bytes."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from lra import config
+from lra.efficiency.report import benches
+from lra.errors import UserError
+from lra.report import plots
+from lra.store import runs
+from tests.lra.report.tables.test_efficiency import arena, measured
+from tests.lra.report.tables.test_papers import scored
+
+MODELS = {"transformer": 300, "performer": 400, "fnet": 350}
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def bench():
+    return benches([*arena(), *(measured("fnet", n, n / 4096) for n in (1024, 2048, 4096))])[0]
+
+
+def chosen():
+    return [
+        scored(model, task, correct, protocol="lite")
+        for model, correct in MODELS.items()
+        for task in ("listops", "image")
+    ]
+
+
+def texts(figure):
+    return {text.get_text() for axes in figure.axes for text in axes.texts}
+
+
+def test_the_trade_off_has_a_bubble_for_each_model_at_its_speed_and_accuracy(bench):
+    figure = plots.trade_off(chosen(), "lite", bench)
+    (axes,) = figure.axes
+    centres = {tuple(map(float, c.get_offsets()[0])) for c in axes.collections}
+    # seconds a step at 4,096, the median of two rounds: 32, 16 and 1
+    assert centres == {(1.0, 30.0), (2.0, 40.0), (32.0, 35.0)}
+    assert texts(figure) == {"transformer (fused)", "performer", "fnet", "majority label"}
+    assert "ListOps, Image" in axes.get_ylabel() and "4,096" in axes.get_xlabel()
+
+
+def test_no_two_names_lie_on_each_other():
+    figure, axes = plt.subplots()
+    axes.scatter([1, 1.01, 1.02], [1, 1, 1])
+    plots.label(axes, [(1, 1, "a model", 3), (1.01, 1, "a model", 3), (1.02, 1, "a model", 3)])
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_the_curves_are_means_of_the_seeds_with_a_band(tmp_path):
+    seeds = [[0.2, 0.4], [0.3, 0.6]]
+    stored = []
+    for seed, values in enumerate(seeds):
+        row = scored("fnet", "listops", 400, seed)
+        curve = [(50 * (i + 1), 1.0, v) for i, v in enumerate(values)]
+        path = runs.write(tmp_path / "runs/listops/fnet", row, curve=curve)
+        stored.append(runs.read(path))
+    figure = plots.curves(stored, tmp_path)
+    axes = figure.axes[0]
+    line = next(line for line in axes.lines if line.get_label() == "fnet")
+    assert line.get_ydata() == pytest.approx([25, 50])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(20) and band[:, 1].max() == pytest.approx(60)
+
+
+def test_the_exponents_stand_beside_the_names(bench):
+    figure = plots.lengths(bench)
+    legends = {t.get_text() for axes in figure.axes for t in axes.get_legend().get_texts()}
+    assert "performer  $N^{1.00}$" in legends and "transformer (fused)  $N^{2.00}$" in legends
+
+
+def test_every_colour_has_a_marker_of_its_own_and_differs_in_grey():
+    look = plots.styles([f"m{i}" for i in range(8)])
+    assert len({style["marker"] for style in look.values()}) == 8
+    grey = [
+        np.dot([0.299, 0.587, 0.114], plots.matplotlib.colors.to_rgb(style["color"]))
+        for style in look.values()
+    ]
+    assert max(grey) - min(grey) > 0.4
+
+
+def test_the_same_rows_give_the_same_bytes(bench, tmp_path):
+    for folder in ("a", "b"):
+        plots.save(plots.trade_off(chosen(), "lite", bench), tmp_path / folder, "x")
+    for ending in ("png", "pdf"):
+        one, other = (tmp_path / f / f"x.{ending}" for f in ("a", "b"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_filter_picture_is_of_a_trained_fourier_model(run):
+    assert run("model=fourier").returncode == 0
+    (path,) = run.results.glob("work/*/selected.ckpt")
+    data = config.compose([o for o in run.common if o.startswith("data.")]).data
+    figure = plots.spectra(path, data)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "lowest 12 of 60 kept" in titles[0]
+    assert "before: 60 positions" in titles[-2] and "after: 12 positions" in titles[-1]
+
+
+def test_a_model_without_a_filter_has_no_such_picture(run):
+    assert run("model=fnet").returncode == 0
+    (path,) = run.results.glob("work/*/selected.ckpt")
+    data = config.compose([o for o in run.common if o.startswith("data.")]).data
+    with pytest.raises(UserError, match="which has no Fourier filter"):
+        plots.spectra(path, data)

@@ -1,0 +1,182 @@
+"""Rows from elsewhere: what is sound joins, and what is not is refused with the reason."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lra.errors import UserError
+from lra.objective import share_score
+from lra.report import submit
+from lra.store import runs
+from tests import warm
+from tests.conftest import ROOT, Runner
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_root, tmp_path_factory):
+    run = Runner(tiny_root, tmp_path_factory.mktemp("elsewhere"))
+    done = run("model=fnet", "max_eval_examples=null")
+    assert done.returncode == 0, done.stderr
+    return run.results
+
+
+@pytest.fixture
+def elsewhere(trained, tmp_path):
+    """A real row of another results folder, and a board that knows its data."""
+    shutil.copytree(trained, tmp_path / "theirs")
+    shutil.copytree(trained / "labels", tmp_path / "board" / "labels")
+    (path,) = tmp_path.glob("theirs/runs/*/fnet/*.json")
+    return path, tmp_path / "board"
+
+
+def changed(path, **changes):
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps(row | changes))
+
+
+def command(path, board, *more):
+    return warm.run(["-m", "lra.submit", str(path), f"results.root={board}", *more])
+
+
+def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):
+    path, board = elsewhere
+    done = command(path, board, "origin=A. Person, example.org")
+    assert done.returncode == 0, done.stderr
+    (stored,) = runs.read_all(board)
+    assert stored.origin == "A. Person, example.org"
+    assert stored.test == runs.read(path).test
+    assert runs.values(board, stored).sum() == stored.test_score.count
+    assert runs.read_curve(board, stored).equals(runs.read_curve(path.parents[3], runs.read(path)))
+    again = command(path, board, "origin=A. Person")
+    assert again.returncode == 1 and "on the board already" in again.stderr
+    assert len(runs.read_all(board)) == 1
+
+
+def test_what_does_not_recompute_is_refused(elsewhere):
+    path, board = elsewhere
+    test = runs.read(path).test_score
+    claim = share_score(test.count + 5, test.n)
+    changed(path, test={"accuracy": claim.model_dump()})
+    said = (
+        rf"give accuracy {100 * test.value:.2f} % .*, {test.count} of 50, but it claims accuracy "
+    )
+    with pytest.raises(UserError, match=said):
+        submit.check(path, board)
+    changed(path, test={"accuracy": test.model_dump() | {"high": 0.99}})
+    with pytest.raises(UserError, match=r"but it claims .*-99\.00\)"):
+        submit.check(path, board)
+    changed(path, test={"luck": test.model_dump()})
+    with pytest.raises(UserError, match="has the metrics luck, not accuracy"):
+        submit.check(path, board)
+    changed(path, test={"accuracy": test.model_dump()})
+    np.save(path.with_suffix(".npy"), np.zeros(49, np.uint8))
+    with pytest.raises(UserError, match=r"predicts \(49,\) test examples, and there are \(50,\)"):
+        submit.check(path, board)
+    path.with_suffix(".npy").unlink()
+    with pytest.raises(UserError, match="with its predictions is missing"):
+        submit.check(path, board)
+
+
+def test_the_same_predictions_join_once_whatever_else_the_row_says(elsewhere):
+    path, board = elsewhere
+    submit.add(path, submit.check(path, board), board, "A. Person")
+    changed(path, test_outputs_sha256="0" * 64, started="2030-01-01T00:00:00+00:00")
+    with pytest.raises(UserError, match="on the board already"):
+        submit.check(path, board)
+
+
+def test_data_are_known_by_their_whole_fingerprint(elsewhere):
+    """Labels are stored under its beginning."""
+    path, board = elsewhere
+    row = runs.read(path)
+    submit.add(path, row, board, "A. Person")
+    changed(path, fingerprint=row.fingerprint[:16] + "0" * 48, baselines={})
+    with pytest.raises(UserError, match="no data here have the fingerprint"):
+        submit.check(path, board)
+
+
+def test_unknown_data_are_refused(elsewhere, tmp_path):
+    path, _ = elsewhere
+    with pytest.raises(UserError, match="are not known here; run any cell"):
+        submit.check(path, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"parameters": 7}, "parameters, not 7"),
+        ({"modified": {}}, "its configuration is not that of protocol matched"),
+        ({"protocol": "lite"}, "its configuration is not that of protocol lite"),
+        ({"seed": 5}, "seed is 0, not 5"),
+        ({"cell": "0" * 16}, "its cell is not 0000000000000000"),
+        ({"model": "mymodel"}, "model mymodel is not here; add models/mymodel.py"),
+        ({"select": "last"}, "it says last at step"),
+        ({"last_step": 3}, "of 3, and its protocol selects best_val of 4 steps"),
+        ({"selected_step": 9}, "best_val at step 9 of 4"),
+        ({"val": {"accuracy": {"n": 8, "value": 0.5, "low": 0, "high": 1}}}, "does not follow"),
+        ({"objective": "luck"}, "objective luck is not here"),
+        ({"headline": {"name": "accuracy", "share": False}}, "metrics are not those"),
+        ({"status": "failed"}, "it is failed, and only finished rows"),
+        ({"surprise": 1}, "is not a valid row"),
+    ],
+)
+def test_a_row_that_is_not_what_it_says_is_refused(elsewhere, change, reason):
+    path, board = elsewhere
+    changed(path, **change)
+    with pytest.raises(UserError, match=reason):
+        submit.check(path, board)
+
+
+@pytest.mark.parametrize(
+    "modified",
+    [
+        {"model.net.x._target_": [None, "os.getpid"]},
+        {"model.net.x": [None, {"_target_": "os.getpid"}]},
+        {"seed": [0, "${oc.env:HOME}"]},
+    ],
+)
+def test_a_row_cannot_say_what_to_call(elsewhere, modified):
+    path, board = elsewhere
+    changed(path, modified=json.loads(path.read_text())["modified"] | modified)
+    with pytest.raises(UserError, match="cannot say what to call"):
+        submit.check(path, board)
+
+
+@pytest.mark.parametrize("change", [{"environment": {}}, {"baselines": {"x": {}}}])
+def test_a_row_that_no_table_can_print_is_refused(elsewhere, change):
+    path, board = elsewhere
+    changed(path, **change)
+    with pytest.raises(UserError, match="is refused"):
+        submit.check(path, board)
+
+
+def test_a_curve_that_is_none_is_refused(elsewhere):
+    path, board = elsewhere
+    path.with_suffix(".csv").write_text(f"{runs.CURVE_HEADER}accuracy\n1,nan,0.5\n")
+    with pytest.raises(UserError, match="no table can print it"):
+        submit.check(path, board)
+
+
+def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
+    path, board = elsewhere
+    done = command(path, board, str(tmp_path / "none.json"), "origin=A. Person")
+    assert done.returncode == 1 and "There is no row" in done.stderr
+    assert not list(board.glob("runs/**/*.json"))
+
+
+def test_the_origin_must_be_said(elsewhere):
+    path, board = elsewhere
+    done = command(path, board)
+    assert done.returncode == 1 and "who measured them" in done.stderr
+
+
+def test_our_own_rows_would_be_accepted():
+    """Those of this version's settings, as far as it is not that they are on the board."""
+    root = ROOT / "results"
+    done = [row for row in runs.read_all(root) if row.status == "done"]
+    newest = max(done, key=lambda row: row.finished)
+    path = root / "runs" / newest.task / newest.model / f"{newest.name}.json"
+    with pytest.raises(UserError, match="on the board already"):
+        submit.check(path, root)
