@@ -18,11 +18,11 @@ from lra.store.claim import Claim
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 @in_one_sentence
 def main(cfg: DictConfig) -> float | None:
-    configuration = config.Configuration(cfg, config.typed_overrides())
     if config.is_multirun():
         from lra.sweep.supervisor import run_child
 
-        return run_child(configuration)
+        return run_child(cfg)
+    configuration = config.Configuration(cfg, config.typed_overrides())
     if cfg.evaluate:
         from lra.training.evaluate import evaluate
 

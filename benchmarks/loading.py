@@ -15,22 +15,15 @@ from hydra.utils import instantiate
 import data_prep
 from lra import config
 from lra.training.data import PackedData, TrainBatches
-from lra.training.module import Classification
 
-TASKS = {
-    "listops": [],
-    "text": [],
-    "retrieval": ["task.variant=scisumm"],
-    "image": [],
-    "pathfinder": [],
-}
+OVERRIDES = {"retrieval": ["task.variant=scisumm"]}
 
 
 def main() -> None:
     options = dict(argument.split("=") for argument in sys.argv[1:])
     torch.set_num_threads(int(options.get("threads", 1)))
-    for task, overrides in TASKS.items():
-        settings = [f"task={task}", *overrides, "protocol=lite"]
+    for task in config.tasks(in_mean=True):
+        settings = [f"task={task}", *OVERRIDES.get(task, []), "protocol=lite"]
         run = Run([*settings, "model=fourier"])
         gather, step = run.gather(), run.step()
         print(
@@ -64,8 +57,8 @@ class Run:
         train = self.data.splits["train"]
         lengths = train.lengths() if cfg.bucket_by_length else None
         self.batches = TrainBatches(len(train), cfg.batch_size, 0, lambda: 0, 0, 1, lengths)
-        self.module = Classification(instantiate(cfg.model.net), cfg.optim, max_steps=9, seed=0)
-        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=1e-4, fused=True)
+        self.net, self.objective = instantiate(cfg.model.net), instantiate(cfg.objective)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
 
     def gather(self, n: int = 50) -> float:
         """Seconds, median: choosing the examples, gathering and padding."""
@@ -82,7 +75,7 @@ class Run:
         for i in range(n + 2):
             batch = self.data.splits["train"].__getitems__(self.batches.batch(i))
             start = time.perf_counter()
-            loss = self.module.training_step(batch, i)
+            loss = self.objective.loss(self.net, batch)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

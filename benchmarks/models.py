@@ -18,11 +18,12 @@ from lra.arguments import number, numbers
 
 from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
-from lra import config, setup
+from lra import config
 from lra.certificate import named
 from lra.errors import exit_code
 from lra.files import replacing
 from lra.machine import cores
+from lra.training import runtime
 
 BATCH = 4
 HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
@@ -241,7 +242,7 @@ def main() -> None:
     chosen, rounds = named(given["models"]), number(given, "rounds")
     lengths, widths = numbers(given, "lengths"), numbers(given, "widths")
     torch.set_num_threads(cores())
-    setup.keep_freed_memory()  # as training does
+    runtime.keep_freed_memory()  # as training does
     print(" | ".join(HEADER))
     lines = []
     for model in chosen:

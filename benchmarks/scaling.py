@@ -18,12 +18,13 @@ from hydra.utils import instantiate
 from lra.arguments import numbers
 
 from benchmarks import settings
-from lra import config, setup
+from lra import config
 from lra.certificate import named
 from lra.efficiency.report import exponent
 from lra.errors import UserError, exit_code
 from lra.files import replacing
 from lra.machine import cores
+from lra.training import runtime
 from lra.training.callbacks.memory import PeakMemory
 
 BATCH, ROUNDS = 2, 5
@@ -48,12 +49,12 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
         block(x, mask)[0].sum().backward()
         return time.perf_counter() - start
 
-    setup.return_freed_memory()
+    runtime.return_freed_memory()
     memory = PeakMemory("cpu")
     for _ in range(2):  # the second one has the gradients of the first in memory
         step()
     memory.stop()
-    setup.keep_freed_memory()  # as training does
+    runtime.keep_freed_memory()  # as training does
     seconds = [step() for _ in range(rounds + 1)][1:]
     return {"seconds": statistics.median(seconds), "bytes": memory.memory().peak_bytes}
 

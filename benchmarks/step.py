@@ -19,25 +19,25 @@ import torch
 from hydra.utils import instantiate
 
 import data_prep
-from lra import checkpoint, config, setup
+from lra.config import Configuration
 from lra.efficiency.flops import count, matmul_rate
 from lra.machine import cores
+from lra.training import checkpoint, runtime
 from lra.training.callbacks.loss_watch import LossWatch
 from lra.training.callbacks.progress import RunProgress
 from lra.training.callbacks.speed import Stopwatch
 from lra.training.data import PackedData, TrainBatches
 from lra.training.interrupt import StopSignal
-from lra.training.module import Classification
+from lra.training.module import Learner
 
 STEPS = 30
 
 
 def main() -> None:
-    setup.quiet()
-    setup.keep_freed_memory()
+    runtime.quiet()
+    runtime.keep_freed_memory()
     torch.set_num_threads(cores())
-    cfg = config.compose(sys.argv[1:])
-    config.check(cfg)
+    cfg = Configuration.of(sys.argv[1:]).cfg
     manifest = data_prep.prepare(cfg.task, cfg.data)
     data = PackedData(
         data_prep.folder(cfg.task, cfg.data),
@@ -47,12 +47,12 @@ def main() -> None:
         seed=0,
         limit=None,
     )
-    module = Classification(instantiate(cfg.model.net), cfg.optim, max_steps=10**6, seed=0)
+    objective, net = instantiate(cfg.objective), instantiate(cfg.model.net)
+    module = Learner(net, objective, cfg.optim, max_steps=10**6, seed=0)
     batches = TrainBatches(len(data.splits["train"]), cfg.batch_size, 0, lambda: 0, 0, 1)
 
     def loss_of(batch) -> torch.Tensor:
-        ids, lengths, labels, _ = batch
-        return torch.nn.functional.cross_entropy(module(ids, lengths), labels)
+        return objective.loss(net, batch)
 
     def bare(steps: int) -> float:
         optimizer = module.configure_optimizers()["optimizer"]
@@ -70,7 +70,7 @@ def main() -> None:
 
     def lightning(steps: int) -> float:
         stopwatch, ends = Stopwatch(), []
-        watch = LossWatch(2.0, 10**6, cfg.optim.lr)
+        watch = LossWatch(objective.selection, None, 10**6, cfg.optim.lr)
 
         class Clock(pl.Callback):
             def on_train_batch_end(self, *_):
@@ -81,6 +81,7 @@ def main() -> None:
                 Path(folder) / "last.ckpt",
                 {},
                 select="best_val",
+                metric=objective.selection,
                 seconds=1e9,
                 stop=stop,
                 claim=None,
@@ -98,7 +99,7 @@ def main() -> None:
                     RunProgress(steps, 32, watch, stopwatch),
                     Clock(),
                 ],
-                **setup.LIGHTNING,
+                **runtime.LIGHTNING,
             )
             with contextlib.redirect_stderr(io.StringIO()):
                 trainer.fit(module, data)

@@ -51,5 +51,5 @@ def frequencies(split: Split, documents: int, examples: np.ndarray | None = None
 
 def document(split: Split, i: int) -> np.ndarray:
     if isinstance(split.ids, Picked):
-        return split.ids.array[split.ids.index[i]]
+        return split.ids.array[split.ids.rows[i]]
     return split.ids[split.offsets[i] : split.offsets[i + 1]]

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,7 +29,7 @@ class Picked(NamedTuple):
     """Rows of an array (n, length) that may not fit in memory, copied to disk a few at a time."""
 
     array: np.ndarray
-    index: np.ndarray
+    rows: np.ndarray
 
 
 class Split(NamedTuple):
@@ -92,7 +92,7 @@ class Manifest(BaseModel):
                 "choose another data.root, or leave data.archive out."
             )
         rules = {"seed": data.seed, **task.variants[task.variant]}
-        ours = self.generator or self.reader or {}
+        ours: dict[str, Any] = dict(self.generator or self.reader or {})
         if not ours.get("left_out"):  # damaged images, of a release that is known to have some
             ours = {**ours, "counts": self.counts}
         for key, value in ours.items():
@@ -158,7 +158,7 @@ def _save(path: Path, values: np.ndarray | Picked) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         step = max(1, 2**24 // array.shape[1])
         for start in range(0, len(index), step):
-            file.write(np.ascontiguousarray(array[index[start : start + step]]))
+            file.write(np.ascontiguousarray(array[index[start : start + step]]).data)
 
 
 def load(path: Path, manifest: Manifest, split: str) -> Split:

@@ -10,13 +10,13 @@ all of these a score at chance is answered with "inconclusive".
 """
 
 import numpy as np
-from lra.rows import Score, score
 
 import data_prep
 from data_prep.baselines import document, spread
 from data_prep.pack import Split, load
 from data_prep.progress import progress
 from lra.errors import UserError
+from lra.objective import Score, share_score
 
 STEPS, BATCH = 1500, 64  # of the convolutional network
 EXAMPLES = 20_000  # of train, for the n-grams
@@ -30,7 +30,7 @@ def main(cfg) -> None:
     if cfg.task.name == "listops":
         what = "majority label | root operator"
         n = len(val.labels)
-        found = score(round(manifest.baselines[what]["val"] * n), n)
+        found = share_score(round(manifest.baselines[what]["val"] * n), n)
     elif cfg.task.pixels:
         what = f"a small convolutional network, {STEPS:,} steps of {BATCH}"
         found, _ = convolutional(train, val, manifest.label_counts["train"])
@@ -39,7 +39,7 @@ def main(cfg) -> None:
         found = n_grams(train, val, manifest.documents)
     print(
         f"{manifest.task}/{manifest.variant} ({manifest.fingerprint[:8]}): "
-        f"{100 * found.accuracy:.1f} % on val ({100 * found.low:.1f} - {100 * found.high:.1f}) by "
+        f"{100 * found.value:.1f} % on val ({100 * found.low:.1f} - {100 * found.high:.1f}) by "
         f"{what}; majority label {100 * chance:.1f} %"
     )
     if found.low > chance:
@@ -76,7 +76,7 @@ def n_grams(train: Split, val: Split, documents: int) -> Score:
     rule = SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0)
     rule.fit(features(train, seen), train.labels[seen])
     correct = rule.predict(features(val, np.arange(len(val.labels)))) == val.labels
-    return score(int(correct.sum()), len(correct))
+    return share_score(int(correct.sum()), len(correct))
 
 
 def convolutional(
@@ -115,7 +115,7 @@ def convolutional(
             for start in range(0, n, 100)
         ]
     correct = np.concatenate(predicted) == val.labels[:n]
-    return score(int(correct.sum()), n), correct
+    return share_score(int(correct.sum()), n), correct
 
 
 def network(side: int, num_classes: int):

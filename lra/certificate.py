@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +37,7 @@ PROOFS = {
     "learns": "learns 64 ListOps examples by heart",
 }
 FAILS = "FAILS"
+Findings = dict[tuple[str, str], list]  # (model, proof) -> what its tests found
 
 
 def named(models: str) -> list[str]:
@@ -52,7 +52,7 @@ def named(models: str) -> list[str]:
 
 def mechanism(model: str) -> str:
     """Returns the file in models/ that makes the model what it is."""
-    block = OmegaConf.to_container(config.compose([f"model={model}"]).model.block, resolve=False)
+    block = config.plain(config.compose([f"model={model}"]).model.block)
     own = block["_target_"] != "models.block.Block"
     return (block if own else block["mixer"])["_target_"].split(".")[1]
 
@@ -64,8 +64,8 @@ class Certificate:
         self.files = {f"test_{mechanism(model)}": model for model in chosen}
         self.chosen = chosen
         self.proves: dict[str, tuple[str, str]] = {}  # test -> (model, proof)
-        self.outcomes = defaultdict(list)  # (model, proof) -> (outcome, reason)
-        self.differences = defaultdict(list)  # (model, proof) -> of the comparisons
+        self.outcomes: Findings = defaultdict(list)  # (model, proof) -> (outcome, reason)
+        self.differences: Findings = defaultdict(list)  # (model, proof) -> of the comparisons
 
     def pytest_collection_modifyitems(self, config, items) -> None:
         kept = []

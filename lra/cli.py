@@ -74,15 +74,15 @@ def explain(error: Exception) -> str | None:
 
     text = " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        return str(one_of(group or "configuration", name, error.options))
+        folder, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return str(one_of(folder or "configuration", name, error.options))
     unknown = re.search(r"Key '([^']+)' is not in struct", text)
     if unknown:
         key = re.search(r"full_key: (\S+)", text)
         return f"There is no option '{key.group(1) if key else unknown.group(1)}'.{_advice(text)}"
-    group = re.search(r"Could not override '([^'@]+)", text)
-    if group:
-        return f"There is no option '{group.group(1)}'.{_advice(text)}"
+    choice = re.search(r"Could not override '([^'@]+)", text)
+    if choice:
+        return f"There is no option '{choice.group(1)}'.{_advice(text)}"
     if isinstance(error, InstantiationException):
         cause = error.__cause__ or error
         where = re.search(r"full_key: (\S+)", text)

@@ -25,11 +25,9 @@ class Diverged(UserError):
 class Interrupted(Exception):
     """The run stopped because a signal asked it to."""
 
-    def __init__(self, number: int):
-        self.exit_code = EXIT_CODES[signal.Signals(number)]
-        super().__init__(
-            f"Stopped by {signal.Signals(number).name}; the same command goes on from where it was."
-        )
+    def __init__(self, number: signal.Signals):
+        self.exit_code = EXIT_CODES[number]
+        super().__init__(f"Stopped by {number.name}; the same command goes on from where it was.")
 
 
 def closest(word: str, choices: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 
 import data_prep
 from lra import config
+from lra.config import Configuration
 from lra.store import runs
 from lra.training.data import PackedData
 from tests import conftest, originals, warm
@@ -70,7 +71,7 @@ def test_the_filter_shortens_what_another_mixer_sees(root, tmp_path, name):
     result = run(root, tmp_path, "image", f"model={name}", "filter=fourier")
     assert result.returncode == 0, result.stderr
     (row,) = runs.read_all(tmp_path / "smoke")
-    assert row.model == f"fourier+{name}" and row.config["model"]["filter"] == "fourier"
+    assert row.label == f"fourier+{name}" and row.config["model"]["filter"] == "fourier"
 
 
 @pytest.mark.parametrize("task", ["image", "pathfinder"])
@@ -111,8 +112,7 @@ def test_a_row_selected_on_test_says_so(root, tmp_path):
 def test_every_published_setting_trains(preset, tmp_path):
     """One step of one example, on random ids at the preset's own size and length."""
     task, model = preset.parent.name, preset.stem
-    cfg = config.compose([f"task={task}", f"model={model}", "protocol=paper"])
-    config.check(cfg)
+    cfg = Configuration.of([f"task={task}", f"model={model}", "protocol=paper"]).cfg
     net = instantiate(cfg.model.net)
     N = min(cfg.model.seq_len, 2048)
     ids = torch.randint(cfg.task.vocab_size, (1, cfg.task.documents, N))

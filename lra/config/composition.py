@@ -79,7 +79,7 @@ def trunk_net() -> dict[str, Any]:
 
 
 @cache
-def _file(group: str, name: str) -> DictConfig:
+def _file(group: str, name: str) -> Any:
     """Returns one file of conf/ alone, nothing composed."""
     return OmegaConf.load(CONF / group / f"{name}.yaml")
 
@@ -106,12 +106,21 @@ def choices(model: str, filter: str | None) -> list[str]:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Returns the configuration as dicts and lists, interpolations as they stand."""
-    return OmegaConf.to_container(cfg, resolve=False)
+    return _dict(OmegaConf.to_container(cfg, resolve=False))
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Returns the configuration as dicts and lists of values."""
+    return _dict(OmegaConf.to_container(cfg, resolve=True))
+
+
+def _dict(container: Any) -> dict[str, Any]:
+    return container
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
     """{'a': {'b': 1}} -> {'a.b': 1}; lists are values."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}.")

@@ -9,15 +9,15 @@ setting leaves older rows their cells.
 import hashlib
 import json
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lra.config.composition import choices, compose, flatten, label, plain, trunk_net
+from lra.config.composition import choices, compose, flatten, label, plain, resolved, trunk_net
 from lra.config.schema import check
 from lra.errors import UserError
 
-VERSION = 2  # of this scheme; rows store it
+VERSION: Literal[2] = 2  # of this scheme; rows store it
 
 # Where and how a cell is computed, and labels. Every other setting is part of the identity, so that
 # one added later counts until somebody decides that it does not.
@@ -73,7 +73,7 @@ class Configuration:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result, nested; rows store them as `config`."""
-        found = identity(OmegaConf.to_container(self.cfg, resolve=True))
+        found = identity(resolved(self.cfg))
         if typed := self._typed_net():
             found["model"]["net"] = identity(typed)
         return found

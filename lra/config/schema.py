@@ -142,7 +142,7 @@ def check_data(cfg: DictConfig) -> None:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
     _replace(cfg.data, _validated(Data, _resolved(cfg, "data"), "data."))
     where = f"task.variants.{cfg.task.variant}"
-    rules = OmegaConf.to_container(cfg.task.variants[cfg.task.variant])
+    rules = plain(cfg.task.variants[cfg.task.variant])
     for split, n in (rules.get("counts") or {}).items():
         if not isinstance(n, int) or n < 1:
             raise UserError(

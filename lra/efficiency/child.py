@@ -17,6 +17,7 @@ import time
 from contextlib import nullcontext, suppress
 from itertools import count as endless
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -57,7 +58,7 @@ class Subject:
         self.objective: Objective = instantiate(cfg.objective)
         self.module = Learner(self.net, self.objective, cfg.optim, max_steps=10**9, seed=cfg.seed)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
-        self.forward = torch.compile(self.net) if compile else self.net
+        self.forward: Any = torch.compile(self.net) if compile else self.net
 
     def batch(self, i: int, size: int | None = None) -> Batch:
         indices = self.sampler.batch(i)[: size or self.batch_size]

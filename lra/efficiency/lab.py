@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
@@ -183,7 +184,9 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
             code = process.wait()
         said.seek(0)
         errors.seek(0)
-        facts = {"environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads}}
+        facts: dict[str, Any] = {
+            "environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads}
+        }
         for line in said:
             if line.endswith("\n"):  # not one that a kill cut
                 facts |= json.loads(line)

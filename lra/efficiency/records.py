@@ -12,7 +12,7 @@ from lra.errors import UserError
 from lra.files import replacing
 from lra.store.row import Memory, Record
 
-SCHEMA = 2
+SCHEMA: Literal[2] = 2
 
 BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 

@@ -73,11 +73,11 @@ class Rounds:
     def bytes(self, phase: str) -> int | None:
         """Peak memory."""
         cost = self.cost(phase)
-        return cost and cost.memory.peak_bytes
+        return cost.memory.peak_bytes if cost else None
 
     def flops(self, phase: str) -> int | None:
         cost = self.cost(phase)
-        return cost and cost.flops
+        return cost.flops if cost else None
 
     def part(self, phase: str, name: str) -> float | None:
         """Median of data_seconds or optimiser_seconds."""
@@ -175,10 +175,10 @@ class Bench:
 
     def speedup(self, model: str, length: int, phase: str, over: str) -> float | None:
         """How many times faster than the model `over` at the same length."""
-        pair = [self.cells.get((name, length)) for name in (model, over)]
-        if None in pair:
+        ours, theirs = (self.cells.get((name, length)) for name in (model, over))
+        if ours is None or theirs is None:
             return None
-        return _median(_ratios(*pair, phase))
+        return _median(_ratios(ours, theirs, phase))
 
     def repeatability(self) -> tuple[float, float] | None:
         """By how much the rounds' ratios to the fused transformer differ in training, largest over
@@ -194,8 +194,8 @@ class Bench:
     def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
         """Its peak over that of the model `over`: below 1 is less."""
         pair = [self.cells.get((name, length)) for name in (model, over)]
-        values = [cell and cell.bytes(phase) for cell in pair]
-        return values[0] / values[1] if all(values) else None
+        ours, theirs = (cell.bytes(phase) if cell else None for cell in pair)
+        return ours / theirs if ours and theirs else None
 
     def utilisation(self, model: str, length: int, phase: str) -> float | None:
         """MFU: the counted operations over the step's time, as a share of the machine's rate."""

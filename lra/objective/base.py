@@ -19,12 +19,12 @@ Predictions = np.ndarray | list[str]
 
 
 class Batch(NamedTuple):
-    """B examples of P documents, padded to N; index: the examples' places in their split."""
+    """B examples of P documents, padded to N; indices: the examples' places in their split."""
 
     ids: "Tensor"  # (B, P, N)
     lengths: "Tensor"  # (B, P)
     targets: "Tensor"  # (B, ...)
-    index: "Tensor"  # (B,)
+    indices: "Tensor"  # (B,)
 
     def part(self, start: int, stop: int) -> "Batch":
         """Returns the examples from start up to stop."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lra.objective.base import Batch, Net, Objective
+from lra.objective.base import Batch, Net, Objective, Predictions
 from lra.objective.metric import Metric, Score, share_score
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Classification(Objective):
         return classes.astype(np.uint8 if kept.shape[1] <= 256 else np.uint16)
 
     def score(
-        self, predictions: np.ndarray, targets: np.ndarray, split: str = "test"
+        self, predictions: Predictions, targets: np.ndarray, split: str = "test"
     ) -> dict[str, Score]:
         right = self.values(predictions, targets)
         return {ACCURACY.name: share_score(int(right.sum()), len(right))}
 
-    def values(self, predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return predictions == targets
+    def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray:
+        return np.asarray(predictions) == targets
 
     def untaught_loss(self, label_counts: list[int]) -> float:
         """The entropy of the labels, in nats."""

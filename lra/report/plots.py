@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from itertools import cycle, product
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -65,9 +66,9 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     for model in models:
         cell = bench.at_longest(model, *ours.sizes(model, tasks))
         if cell is not None and cell.seconds("training") and cell.bytes("training"):
-            accuracy = sum(ours.percent(model, task) for task in tasks) / len(tasks)
+            score = sum(ours.percent(model, task) for task in tasks) / len(tasks)
             speed = cell.first.batch_size / cell.seconds("training")
-            points.append((model, speed, accuracy, cell.bytes("training") / 1e6))
+            points.append((model, speed, score, cell.bytes("training") / 1e6))
     if len(points) < 2:
         return None
     figure, axes = plt.subplots(figsize=(7, 4.4))
@@ -85,17 +86,17 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
         )
     look = styles([name for name, *_ in points])
     most = max(memory for *_, memory in points)
-    for name, speed, accuracy, memory in points:
+    for name, speed, score, memory in points:
         axes.scatter(
             speed,
-            accuracy,
+            score,
             s=AREA * memory / most,
             color=look[name]["color"],
             alpha=0.55,
             edgecolors="black",
             linewidths=0.6,
         )
-        axes.scatter(speed, accuracy, s=6, color="black")
+        axes.scatter(speed, score, s=6, color="black")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(
@@ -130,7 +131,7 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
         Bbox([centre - 0.9 * scale * radius, centre + 0.9 * scale * radius])
         for centre, (*_, radius) in zip(centres, points, strict=True)
     ]
-    taken = []
+    taken: list[Bbox] = []
     for i, (x, y, text, radius) in enumerate(points):
         others = bubbles[:i] + bubbles[i + 1 :] + taken
         for gap, angle in product((3, 14, 28), np.radians(ANGLES)):
@@ -159,8 +160,8 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
 def curves(chosen: list[Row], root: Path) -> Figure | None:
     """Draws the val metric by step; the band is from the lowest to the highest seed."""
     panels: dict[Key, dict[str, list]] = defaultdict(dict)
-    for key, models in entries(chosen, root).items():
-        for entry in models:
+    for key, lines in entries(chosen, root).items():
+        for entry in lines:
             pairs = [(row, runs.read_curve(root, row)) for row in entry.rows]
             known = [(row, curve) for row, curve in pairs if curve is not None]
             if known:
@@ -168,8 +169,9 @@ def curves(chosen: list[Row], root: Path) -> Figure | None:
     if not panels:
         return None
     columns = min(4, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, grid = plt.subplots(lines, columns, figsize=(3.2 * columns, 2.8 * lines), squeeze=False)
+    height = -(-len(panels) // columns)
+    size = 3.2 * columns, 2.8 * height
+    figure, grid = plt.subplots(height, columns, figsize=size, squeeze=False)
     look = styles(sorted({model for models in panels.values() for model in models}))
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -193,7 +195,7 @@ def curves(chosen: list[Row], root: Path) -> Figure | None:
         axes.set_title(f"{key.task}/{key.variant}, {key.protocol}", fontsize=8)
         axes.set_ylabel(f"val {metric.heading}" if axes in grid[:, 0] else "")
         axes.set_xlabel("step")
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes in grid.flat:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(
@@ -306,7 +308,8 @@ def spectra(path: Path, data_cfg) -> Figure:
     before, after = before[cls:], after[cls:]
     N, M = len(before), len(after)
     figure = plt.figure(figsize=(10, 6.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.1])
+    top, bottom = halves
     panels = top.subplots(1, len(entering), sharey=True, squeeze=False)[0]
     names = [f"entering layer {i}" for i in range(len(entering) - 1)] + ["after the last layer"]
     for i, (axes, x, name) in enumerate(zip(panels, entering, names, strict=True)):

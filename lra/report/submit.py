@@ -91,7 +91,8 @@ def _recompute(path: Path, row: Row, root: Path) -> Predictions:
 
 
 def _same(one: Score, other: Score) -> bool:
-    return np.allclose(*(list(score.model_dump().values()) for score in (one, other)))
+    first, second = (list(score.model_dump().values()) for score in (one, other))
+    return np.allclose(first, second)
 
 
 def _configuration(path: Path, row: Row) -> None:

@@ -11,7 +11,7 @@ from lra.config import identity, upgrade
 from lra.errors import UserError
 from lra.objective import Metric, Score
 
-SCHEMA = 2
+SCHEMA: Literal[2] = 2
 MAJORITY = "majority label"  # the trivial rule that stands for chance
 
 Status = Literal["done", "failed", "diverged", "oom", "interrupted"]

@@ -34,16 +34,18 @@ from lra.sweep.supervisor import run_process
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """What Optuna draws from for `key=interval(..)`, `choice(..)` or `range(..)`, tag(log,..)."""
+    """Returns the range that Optuna draws from, for `key=interval(..)`, `choice(..)` or `range(..)`;
+    tag(log,..) makes it logarithmic."""
     sweep, key = override.value(), override.get_key_element()
     if isinstance(sweep, IntervalSweep):
-        whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
-        make = IntDistribution if whole else FloatDistribution
-        return make(sweep.start, sweep.end, log="log" in sweep.tags)
+        low, high, log = sweep.start, sweep.end, "log" in sweep.tags
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=log)
+        return FloatDistribution(low, high, log=log)
     if isinstance(sweep, ChoiceSweep):
         return CategoricalDistribution([_plain(value) for value in sweep.list])
     if isinstance(sweep, RangeSweep):
-        return IntDistribution(sweep.start, sweep.stop - 1, step=sweep.step)
+        return IntDistribution(int(sweep.start), int(sweep.stop) - 1, step=int(sweep.step))
     raise UserError(f"{key}: search over interval(a,b), choice(a,b,c) or range(a,b).")
 
 
@@ -80,7 +82,7 @@ class Search:
             study = optuna.create_study(
                 study_name="study",
                 storage=storage,
-                direction={"higher": "maximize", "lower": "minimize"}[better],
+                direction="maximize" if better == "higher" else "minimize",
                 load_if_exists=True,
             )
             for trial in study.get_trials(states=[TrialState.RUNNING]):  # of a killed search

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lra import config
 from lra.config import Configuration
@@ -23,6 +23,7 @@ from lra.machine import ROOT, cores
 from lra.store import runs
 from lra.store.cell import Cell
 from lra.store.claim import Busy
+from lra.store.row import Status
 from lra.sweep.status import State, find, look
 from lra.training.attempt import Attempt
 from lra.training.micro_batch import halved
@@ -31,11 +32,11 @@ from lra.training.micro_batch import halved
 AGAIN = {"none": (), "failed": ("failed",), "all": ("failed", "diverged", "oom")}
 
 
-def run_child(configuration: Configuration) -> float | None:
+def run_child(cfg: DictConfig) -> float | None:
     """Runs one cell under whatever launcher and returns its val metric, or None. Never raises for
     what happens in the cell: its row says it. SystemExit: the sweep was asked to stop."""
-    cfg = configuration.cfg
     try:
+        configuration = Configuration(cfg, config.typed_overrides())
         before = look(configuration)
         if before.status == "done" and not cfg.rerun:
             print(runs.done_already(before.row, before.path), flush=True)
@@ -81,11 +82,11 @@ def out_of_memory_kills() -> int:
 def run_process(command: list[str], threads: int) -> int:
     """Runs a child and returns its exit code; SystemExit where this process was asked to stop. The
     child has a session of its own: a Ctrl-C reaches it through here, once, like any signal."""
-    asked: list[int] = []
+    asked: list[signal.Signals] = []
     child = None
 
     def forward(number, frame):
-        asked.append(number)
+        asked.append(signal.Signals(number))
         if child is not None:
             child.send_signal(number)
 
@@ -124,7 +125,7 @@ def _record_kill(configuration: Configuration, number: int, memory: bool) -> Non
             objective = instantiate(configuration.cfg.objective)
             attempt = Attempt(configuration, objective, this, mine)
             attempt.facts |= _progress(this)
-            status = "oom" if memory else "failed"
+            status: Status = "oom" if memory else "failed"
             attempt.write(status, f"The process was ended by {name}{hint}.")
 
 

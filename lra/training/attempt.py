@@ -102,7 +102,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
                 "Out of memory; the row says so. A smaller batch_size needs less, but the row is "
                 "then modified."
             ) from error
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(UserError):  # a full disk: the error that led here says more
             attempt.write(status, f"{type(error).__name__}: {error}")
         raise

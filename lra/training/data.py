@@ -42,6 +42,7 @@ class Packed(Dataset):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         ids, offsets, labels = self.split
+        assert isinstance(ids, np.ndarray)  # mapped from its file
         first = np.array(indices)[:, None] * self.documents + np.arange(self.documents)
         starts = offsets[first]
         lengths = np.minimum(offsets[first + 1] - starts, self.seq_len)
@@ -56,7 +57,7 @@ class Packed(Dataset):
             ids=torch.from_numpy(batch),
             lengths=torch.from_numpy(lengths),
             targets=torch.from_numpy(labels[indices].astype(np.int64)),
-            index=torch.tensor(indices),
+            indices=torch.tensor(indices),
         )
 
 
@@ -88,8 +89,9 @@ class TrainBatches(Sampler):
     ):
         self.size, self.batch_size, self.seed, self.start = size, batch_size, seed, start
         self.rank, self.world_size, self.lengths = rank, world_size, lengths
-        self._epoch, self._order = -1, None
-        self._pool, self._batches = -1, None
+        self._epoch, self._order = -1, np.arange(0)
+        self._pool = -1
+        self._batches: list[list[int]] = []
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

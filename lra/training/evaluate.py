@@ -89,7 +89,7 @@ def must_agree(theirs: DictConfig, configuration: Configuration) -> None:
     asked = {o.split("=", 1)[0].lstrip("+~") for o in configuration.overrides}
     groups = {"task": "task.name", "model": "model.name", "filter": "model.filter"}
     groups |= {"objective": "objective.name"}
-    their_identity = identity(OmegaConf.to_container(theirs, resolve=True))
+    their_identity = identity(config.resolved(theirs))
     flat_ours, flat_theirs = map(config.flatten, (configuration.identity, their_identity))
     for key in sorted(asked):
         key = groups.get(key, key)

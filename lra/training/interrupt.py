@@ -18,7 +18,7 @@ class StopSignal:
     """
 
     def __init__(self):
-        self.number: int | None = None
+        self.number: signal.Signals | None = None
 
     def __enter__(self) -> "StopSignal":
         self._before = {number: signal.getsignal(number) for number in EXIT_CODES}
@@ -46,14 +46,16 @@ class StopSignal:
 
     def _listen(self) -> None:
         while heard := self._ears.recv(1):
-            number = heard[0]
-            if number not in EXIT_CODES:
+            if heard[0] not in EXIT_CODES:
                 continue
+            number = signal.Signals(heard[0])
             if self.number is not None and number == signal.SIGINT:
                 os._exit(EXIT_CODES[number])
             self.number = number
-            name = signal.Signals(number).name
-            print(f"\n{name}: stopping after this step (Ctrl-C again: at once).", file=sys.stderr)
+            print(
+                f"\n{number.name}: stopping after this step (Ctrl-C again: at once).",
+                file=sys.stderr,
+            )
 
     def check(self) -> None:
         if self.number is not None:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -55,13 +56,14 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Returns loss, of the last part, for Lightning's backward pass, and mean, of the whole
         batch. The gradients of the other parts are there by then."""
-        self.optimizers(use_pl_optimizer=False).zero_grad()
-        examples = len(batch.index)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)  # there is one
+        optimizer.zero_grad()
+        examples = len(batch.indices)
         size = self.micro_batch or examples
         mean = torch.zeros((), device=self.device)
         for start in range(0, examples, size):
             part = batch.part(start, start + size)
-            share = len(part.index) / examples
+            share = len(part.indices) / examples
             last = start + size >= examples
             with nullcontext() if last else self._no_sync():
                 loss = share * self.objective.loss(self.net, part)
@@ -72,7 +74,7 @@ class Learner(pl.LightningModule):
 
     def _no_sync(self):
         """Ranks exchange gradients once a step, with those of the last part."""
-        model = self.trainer.strategy.model
+        model: Any = self.trainer.strategy.model
         return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
 
     def optimizer_zero_grad(self, *_) -> None:
@@ -116,13 +118,13 @@ class Learner(pl.LightningModule):
 
     def _step(self, batch: Batch, split: str) -> None:
         kept = self.objective.evaluate(self.net, batch, split)
-        self._kept.append((kept, batch.targets, batch.index))
+        self._kept.append((kept, batch.targets, batch.indices))
 
     def _end(self, split: str) -> tuple[np.ndarray, Predictions]:
         """Scores the split; returns what was kept and predicted, in the order of the examples."""
         parts = [tuple(t.cpu() for t in part) for part in self._kept]
         if self.trainer.world_size > 1:
-            gathered = [None] * self.trainer.world_size
+            gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
             parts = [part for rank in gathered for part in rank]
         kept, targets, index = (torch.cat(column) for column in zip(*parts, strict=True))

@@ -1,5 +1,7 @@
 """What takes part in training one cell, built from its configuration."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
@@ -59,7 +61,7 @@ class Training:
             limit=cfg.max_eval_examples,
             bucket_by_length=cfg.bucket_by_length,
         )
-        self.tracker = trackers.create(configuration, cell) if is_main_process() else False
+        self.tracker = trackers.create(configuration, cell) if is_main_process() else None
         self.energy = Energy() if cfg.energy and is_main_process() else None
         self.memory = PeakMemory(cfg.trainer.accelerator)
 
@@ -76,7 +78,7 @@ class Training:
         self.stopwatch = Stopwatch()
         self.environment = describe(cfg)
         head, dirty = commit()
-        about = {
+        about: dict[str, Any] = {
             "cell": cell.id,
             "fingerprint": cell.manifest.fingerprint,
             "config": runtime.to_json(cfg),
@@ -100,7 +102,7 @@ class Training:
             max_steps=steps,
             val_check_interval=cfg.val_every,
             check_val_every_n_epoch=None,
-            logger=self.tracker,
+            logger=self.tracker or False,
             plugins=[checkpoint.WholeFiles()],
             callbacks=[
                 self.watch,

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,7 +16,7 @@ from lra.machine import cores, is_main_process
 from lra.store.cell import Cell
 
 # What this project does itself, or does not want.
-LIGHTNING = {
+LIGHTNING: dict[str, Any] = {
     "max_epochs": -1,
     "enable_checkpointing": False,  # checkpoint.py
     "num_sanity_val_steps": 0,

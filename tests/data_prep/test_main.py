@@ -156,6 +156,6 @@ def test_the_probe_of_images_learns():
     pixels[labels == 1, 4:8, 4:8] += 100
     split = pack.Split(pixels.reshape(-1), np.arange(401) * 256, labels)
     found, correct = probe.convolutional(split, split, [200, 200], steps=60)
-    assert found.accuracy > 0.9 and correct.mean() == found.accuracy
+    assert found.value > 0.9 and correct.mean() == found.value
     shuffled = split._replace(labels=rng.permutation(labels))
     assert probe.convolutional(split, shuffled, [200, 200], steps=60)[0].low < 0.55

@@ -58,7 +58,7 @@ def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
         "seeds": len(entry.rows),
         "parameters": first.parameters,
         "speed": entry.measured(lambda row: row.speed.train_examples_per_second),
-        "memory": entry.measured(lambda row: row.memory and row.memory.peak_bytes / 1e6),
+        "memory": entry.measured(lambda row: row.memory.peak_bytes / 1e6 if row.memory else None),
         "device": "; ".join(entry.devices),
         "origin": SUBMITTED if first.origin else MEASURED,
         "matched": _matched(first),

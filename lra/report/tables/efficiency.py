@@ -229,7 +229,10 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, st
     lengths = sorted(figures.length.unique())
     heads = [(metric, n) for metric in metrics for n in lengths]
     columns = ["method", "", *(f"{metrics[metric]} {n // 1000}K" for metric, n in heads)]
-    compared = (("ours, to N x N", EXPLICIT), ("ours, to fused", BASELINE))
+    compared: tuple[tuple[str, str | None], ...] = (
+        ("ours, to N x N", EXPLICIT),
+        ("ours, to fused", BASELINE),
+    )
     if metrics is ABSOLUTE:
         compared = (("ours", None),)
     lines, styles = [], []

@@ -46,7 +46,7 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
     for rule in sorted({rule for task in tasks for rule in ours.baselines(task)}):
         known = {task: ours.baselines(task)[rule] for task in tasks if rule in ours.baselines(task)}
         line = {"model": f"[{rule}]"} | dict.fromkeys(lines[0][2].keys() - {"model"}, "-")
-        line |= {f"{config.title(task)} %": f"{accuracy:.1f}" for task, accuracy in known.items()}
+        line |= {f"{config.title(task)} %": f"{score:.1f}" for task, score in known.items()}
         whole = len(known) == len(tasks)
         mean = sum(known.values()) / len(known) if whole else -1.0
         line["mean %"] = f"{mean:.1f}" if whole else "-"

@@ -1,6 +1,7 @@
 """The peak memory of a run, measured while it trains."""
 
 import threading
+from typing import Literal
 
 import psutil
 import pytorch_lightning as pl
@@ -8,8 +9,10 @@ import torch
 
 from lra.store.row import Memory
 
+Kind = Literal["RssAnon", "rss"]
 
-def anonymous_resident() -> tuple[int, str]:
+
+def anonymous_resident() -> tuple[int, Kind]:
     """Bytes of anonymous resident memory: mapped data pages are not memory use."""
     try:
         with open("/proc/self/status") as status:
@@ -53,7 +56,6 @@ class PeakMemory(pl.Callback):
 
     def memory(self) -> Memory:
         if self.cuda:
-            peak, kind = torch.cuda.max_memory_allocated() - self._base, "cuda allocator"
-        else:
-            peak, kind = self._peak - self._base, self._kind
-        return Memory(peak_bytes=max(peak, self._before), kind=kind)
+            peak = torch.cuda.max_memory_allocated() - self._base
+            return Memory(peak_bytes=max(peak, self._before), kind="cuda allocator")
+        return Memory(peak_bytes=max(self._peak - self._base, self._before), kind=self._kind)

@@ -82,7 +82,7 @@ class Stopwatch(pl.Callback):
         synchronise(module.device)
         if batch_idx > 0:
             seconds = time.perf_counter() - self._eval_at
-            self._eval.append(trainer.world_size * len(batch.index) / seconds)
+            self._eval.append(trainer.world_size * len(batch.indices) / seconds)
 
     def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         self._eval_start(module)

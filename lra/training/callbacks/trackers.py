@@ -105,7 +105,7 @@ def _offline_without_a_key() -> None:
     """W&B would ask for an account: without one it writes files, for `wandb sync` later."""
     known = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")
     with suppress(OSError, netrc.NetrcParseError):
-        known = known or netrc.netrc().authenticators("api.wandb.ai")
+        known = known or str(netrc.netrc().authenticators("api.wandb.ai") or "")
     if not known:
         os.environ["WANDB_MODE"] = "offline"
 

@@ -116,7 +116,7 @@ def test_retry_decides_about_failed_cells(store, monkeypatch, status, retry, aga
     monkeypatch.setattr(supervisor, "_threads", lambda: 1)
     monkeypatch.setattr(supervisor, "run_process", lambda command, _: ran.append(command) or 1)
     monkeypatch.setattr(config, "typed_overrides", lambda: [])
-    assert supervisor.run_child(configuration) is None
+    assert supervisor.run_child(configuration.cfg) is None
     assert bool(ran) == again
 
 
@@ -124,7 +124,8 @@ def test_a_finished_cell_is_skipped_and_gives_its_accuracy(store, monkeypatch, c
     store.write(commit="0123456789")
     configuration, _ = store.cell()
     monkeypatch.setattr(supervisor, "run_process", None)
-    assert supervisor.run_child(configuration) == 0.38
+    monkeypatch.setattr(config, "typed_overrides", lambda: [])
+    assert supervisor.run_child(configuration.cfg) == 0.38
     assert "Done already" in capsys.readouterr().out
 
 

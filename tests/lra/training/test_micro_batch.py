@@ -19,7 +19,7 @@ from tests.lra.store.test_row import row
 def test_the_gradient_is_that_of_the_whole_batch(size):
     """Also where the parts do not divide it: 8 = 3 + 3 + 2."""
     ids, lengths = torch.randint(1, 15, (8, 1, 60)), torch.full((8, 1), 60)
-    batch = Batch(ids, lengths, targets=torch.arange(8), index=torch.arange(8))
+    batch = Batch(ids, lengths, targets=torch.arange(8), indices=torch.arange(8))
     objective = Classification("classification", 10)
     gradients = []
     for parts in (None, size):
