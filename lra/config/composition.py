@@ -73,6 +73,20 @@ def task_variant(task: str) -> str:
     return _file("task", task).variant
 
 
+def task_objective(task: str) -> str:
+    """Returns the objective that task=<task> stands for, where nothing else chooses one."""
+    entries = _defaults("config.yaml") + _defaults(f"task/{task}.yaml")
+    chosen = {key.rpartition("/")[2]: name for entry in entries for key, name in entry.items()}
+    return chosen["objective"]
+
+
+@cache
+def _defaults(path: str) -> list[dict[str, str]]:
+    """Returns the choices in a file's defaults list."""
+    tree: Any = OmegaConf.load(CONF / path) if (CONF / path).exists() else OmegaConf.create()
+    return [entry for entry in plain(tree).get("defaults", []) if isinstance(entry, dict)]
+
+
 def trunk_net() -> dict[str, Any]:
     """Returns model.net as every model has it: a class and what its arguments follow."""
     return plain(_file("base", "trunk").net)

@@ -45,7 +45,7 @@ ENVIRONMENT = {
 ADDED: dict[str, Any] = {}
 
 # Words that choose among the protocol's own configurations: alone, they modify nothing.
-CHOICES = {"task", "task.variant", "model", "filter", "protocol", "seed"}
+CHOICES = {"task", "task.variant", "objective", "model", "filter", "protocol", "seed"}
 
 
 class Configuration:
@@ -111,6 +111,7 @@ class Configuration:
                 f"task={cfg.task.name}",
                 f"task.variant={cfg.task.variant}",
                 *choices(cfg.model.name, cfg.model.filter),
+                f"objective={cfg.objective.name}",
                 f"protocol={cfg.protocol}",
                 f"seed={cfg.seed}",
             ]

@@ -122,6 +122,8 @@ class Row(Record):
     def overrides(self) -> list[str]:
         """The words of run.py's command line that decide the result."""
         words = [f"task={self.task}", f"task.variant={self.variant}"]
+        if self.objective != config.task_objective(self.task):
+            words.append(f"objective={self.objective}")
         words += config.choices(self.model, self.filter)
         words += [f"protocol={self.protocol}", f"seed={self.seed}"]
         for key, (_, ours) in self.modified.items():
