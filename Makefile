@@ -9,6 +9,8 @@ ARGS   ?= task=listops model=fourier protocol=lite
 
 .PHONY: setup run test test-slow lint format
 
+# --no-compile: Python compiles the few modules that are used at their first import, in seconds;
+# pip would compile all of them for a minute and a half
 setup: $(VENV)/.done
 
 $(VENV)/.done: pyproject.toml
@@ -17,7 +19,7 @@ $(VENV)/.done: pyproject.toml
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "error: $(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check -q -e '.[dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile -q -e '.[dev]'
 	@touch $@
 
 run: $(VENV)/.done
@@ -33,6 +35,7 @@ test-slow: $(VENV)/.done
 lint: $(VENV)/.done
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 format: $(VENV)/.done
 	$(RUN) -m ruff format .

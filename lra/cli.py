@@ -17,8 +17,7 @@ def run(command: Callable[[], object], help: str | None) -> int:
     """Runs the main function of `python -m lra.<command>` and returns its exit code; -h and --help
     print its module's docstring instead."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print((help or "").strip())
-        return 0
+        return exit_code(print, (help or "").strip())
     return exit_code(command)
 
 
@@ -35,6 +34,9 @@ def exit_code(command: Callable[..., object], *args) -> int:
     except KeyboardInterrupt:
         print("Stopped; nothing was running that could be lost.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
@@ -54,7 +56,7 @@ def hydra_exit_code(main: Callable[[], object]) -> int:
 
 
 def in_one_sentence(job: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Wraps the function inside @hydra.main; Hydra would print a line of its own before an error."""
+    """Wraps the function inside @hydra.main: Hydra would print a line of its own before errors."""
 
     @functools.wraps(job)
     def guarded(cfg):

@@ -3,8 +3,8 @@
 python -m lra.rekey [FOLDER ...]       default: results, results/tuning
 
 Readers understand old rows wherever they meet them (lra/store/row.py), but a run looks for its own
-under the name of its cell: rewritten, a finished cell of before counts as done. The row's predictions
-and curve move with it. Nothing is lost when the command is stopped; it goes on where it was.
+under the name of its cell: rewritten, a finished cell of before counts as done. Its predictions and
+curve move with the row. Nothing is lost when the command is stopped; it goes on where it was.
 """
 
 import json

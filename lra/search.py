@@ -1,7 +1,7 @@
-"""Hyperparameter search by val accuracy: python -m lra.search <overrides> [trials=20]
+r"""Hyperparameter search by val accuracy: python -m lra.search <overrides> [trials=20]
 
-python -m lra.search task=listops model=fourier protocol=lite trials=20 \\
-    'optim.lr=tag(log,interval(1e-4,1e-2))' 'model.block.keep_ratio=interval(0.1,0.5)' \\
+python -m lra.search task=listops model=fourier protocol=lite trials=20 \
+    'optim.lr=tag(log,interval(1e-4,1e-2))' 'model.block.keep_ratio=interval(0.1,0.5)' \
     'optim.weight_decay=choice(0,0.01,0.1)'
 
 What is swept over is searched, in Hydra's own syntax, by Optuna's TPE; the rest is fixed. A trial

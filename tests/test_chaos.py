@@ -86,18 +86,22 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
         cell: expected(row) for cell, row in newest.items()
     }
     done = Counter(row.cell for row in found if row.status == "done")
-    assert set(done.values()) == {1} and len(done) == 6
+    assert set(done.values()) == {1}
+    assert len(done) == 6
     for cell in newest:
         attempts = [row.attempt for row in found if row.cell == cell]
         assert attempts == list(range(1, len(attempts) + 1))
     for path in run.results.glob("runs/**/*"):
         if path.suffix == ".npy":
-            assert len(np.load(path)) == 8 and path.with_suffix(".json").exists()
+            assert len(np.load(path)) == 8
+            assert path.with_suffix(".json").exists()
         elif path.suffix == ".csv":
-            assert runs.parse_curve(path) and path.with_suffix(".json").exists()
+            assert runs.parse_curve(path)
+            assert path.with_suffix(".json").exists()
         elif path.is_file():
             json.loads(path.read_bytes())
-    assert "24 cells: " in last.stdout and "6 skipped" in last.stdout
+    assert "24 cells: " in last.stdout
+    assert "6 skipped" in last.stdout
 
     table = subprocess.run(
         [command[0], "-m", "lra.tables", *run.common, "modified=true"],

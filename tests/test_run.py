@@ -21,7 +21,8 @@ def one_sentence(result, *words, code=1):
     """A mistake ends in one line on stderr that says what to do, and no traceback."""
     assert result.returncode == code, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     for word in words:
         assert word in lines[0], lines[0]
 
@@ -42,21 +43,25 @@ def test_a_run_leaves_a_row_and_is_not_repeated(run):
     first = run()
     assert first.returncode == 0, first.stderr
     (row,) = run.rows()
-    assert (
-        row.status == "done"
-        and row.test_score.n == 8
-        and row.val_score.n == 8
-        and row.last_step == 4
-    )
-    assert row.selected_step in (2, 4) and row.parameters > 0 and row.memory.peak_bytes > 0
-    assert row.modified["max_steps"] == [5000, 4] and row.environment["threads"] == 1
+    assert row.status == "done"
+    assert row.test_score.n == 8
+    assert row.val_score.n == 8
+    assert row.last_step == 4
+    assert row.selected_step in (2, 4)
+    assert row.parameters > 0
+    assert row.memory.peak_bytes > 0
+    assert row.modified["max_steps"] == [5000, 4]
+    assert row.environment["threads"] == 1
     (path,) = run.results.glob("runs/listops/fourier/*.npy")
     assert len(np.load(path)) == 8
-    assert "majority label" in first.stdout and f"{100 * row.test_score.value:.2f}" in first.stdout
+    assert "majority label" in first.stdout
+    assert f"{100 * row.test_score.value:.2f}" in first.stdout
     assert "81,482 parameters" in first.stderr
 
     again = run()
-    assert again.returncode == 0 and "Done already" in again.stdout and len(run.rows()) == 1
+    assert again.returncode == 0
+    assert "Done already" in again.stdout
+    assert len(run.rows()) == 1
     assert f"{100 * row.test_score.value:.2f}" in again.stdout
 
     rerun = run("rerun=true")
@@ -72,7 +77,8 @@ def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
     (row,) = run.rows()
     again = run(f"evaluate={saved}")
     assert again.returncode == 0, again.stderr
-    assert "bit for bit" in again.stdout and f"{100 * row.test_score.value:.2f} %" in again.stdout
+    assert "bit for bit" in again.stdout
+    assert f"{100 * row.test_score.value:.2f} %" in again.stdout
     assert len(run.rows()) == 1
 
     one_sentence(run(f"evaluate={saved}", "model=fourier"), "model.name=transformer", "fourier")
@@ -106,10 +112,13 @@ def test_killed_at_any_step_it_ends_bit_identical(run, tmp_path):
         child.kill()
         child.communicate()
         kills += child.returncode == -signal.SIGKILL
-    assert kills and not list(run.results.glob("runs/**/*.json"))
+    assert kills
+    assert not list(run.results.glob("runs/**/*.json"))
     assert run(*settings).returncode == 0
     (row,) = run.rows()
-    assert row.resumes and row.resumes[-1].step > 0 and row.resumes[-1].changed == {}
+    assert row.resumes
+    assert row.resumes[-1].step > 0
+    assert row.resumes[-1].changed == {}
     for fact in ("test", "val", "selected_step", "test_outputs_sha256", "warnings"):
         assert getattr(row, fact) == getattr(unbroken, fact)
 
@@ -123,9 +132,11 @@ def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(run, number, code):
     child.send_signal(number)
     _, err = child.communicate(timeout=60)
     assert child.returncode == code, err
-    assert "goes on from where it was" in err and "Traceback" not in err
+    assert "goes on from where it was" in err
+    assert "Traceback" not in err
     (row,) = run.rows()
-    assert row.status == "interrupted" and signal.Signals(number).name in row.error
+    assert row.status == "interrupted"
+    assert signal.Signals(number).name in row.error
     step = torch.load(checkpoint(run), weights_only=True)["global_step"]
     assert step == row.last_step > 0
 
@@ -141,7 +152,8 @@ def test_a_second_ctrl_c_exits_at_once(run):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "Stopped by" not in err and run.rows() == []  # it did not wait for the step
+    assert "Stopped by" not in err
+    assert run.rows() == []
     assert torch.load(checkpoint(run), weights_only=True)["global_step"] > 0
 
 
@@ -162,13 +174,15 @@ def test_a_run_shorter_than_its_first_validation_is_scored(run):
     result = run("max_steps=3", "val_every=100")
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()
-    assert row.selected_step == row.last_step == 3 and row.val_score.n == 8
+    assert row.selected_step == row.last_step == 3
+    assert row.val_score.n == 8
 
 
 def test_a_loss_that_is_no_number_leaves_a_diverged_row(run):
     one_sentence(run("optim.lr=1e30", "optim.clip=null"), "diverged", "optim.lr")
     (row,) = run.rows()
-    assert row.status == "diverged" and row.test is None
+    assert row.status == "diverged"
+    assert row.test is None
 
 
 def test_a_sweep_runs_each_cell_in_a_process_and_skips_finished_ones(run):
@@ -178,12 +192,14 @@ def test_a_sweep_runs_each_cell_in_a_process_and_skips_finished_ones(run):
     found = [(row.model, row.seed, row.status) for row in run.rows()]
     assert found == [(model, 1, "done") for model in ("fourier", "transformer")]
     again = run(*sweep)
-    assert again.stdout.count("Done already") == 2 and len(run.rows()) == 2
+    assert again.stdout.count("Done already") == 2
+    assert len(run.rows()) == 2
 
 
 def test_a_failing_cell_does_not_stop_a_sweep(run):
     result = run("-m", "optim.lr=0,1e30,1e-3", "optim.clip=null")
-    assert result.returncode == 1 and result.stderr.count("failed: ") == 2
+    assert result.returncode == 1
+    assert result.stderr.count("failed: ") == 2
     assert "Traceback" not in result.stderr
     assert sorted(row.status for row in run.rows()) == ["diverged", "done"]
 
@@ -196,7 +212,8 @@ def test_a_killed_child_leaves_a_row(run):
     sweep.communicate(timeout=60)
     assert sweep.returncode == 1
     (row,) = run.rows()
-    assert row.status == "failed" and "SIGKILL" in row.error
+    assert row.status == "failed"
+    assert "SIGKILL" in row.error
 
 
 def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
@@ -274,7 +291,8 @@ def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
     assert run(*soon).returncode == 0
     child.send_signal(signal.SIGCONT)
     _, err = child.communicate(timeout=60)
-    assert child.returncode == 1 and "took this cell over" in err, err
+    assert child.returncode == 1, err
+    assert "took this cell over" in err
     assert [(row.status, row.last_step) for row in run.rows()] == [("done", 600)]
     assert checkpoint(run) is None
 
@@ -290,7 +308,8 @@ def test_the_paper_presets_train(run, model):
     result = run("protocol=paper", f"model={model}", *few)
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()
-    assert row.preset_source and row.select == ("best_val" if model == "fourier" else "last")
+    assert row.preset_source
+    assert row.select == ("best_val" if model == "fourier" else "last")
 
 
 def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
@@ -327,7 +346,8 @@ def test_a_tracker_that_cannot_start_costs_nothing(run, tmp_path, monkeypatch, l
         (tmp_path / "packages/tensorboardX/__init__.py").write_text("raise ImportError('neither')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
     result = run(f"logger={logger}")
-    assert result.returncode == 0 and "curves go to CSV files" in result.stderr, result.stderr
+    assert result.returncode == 0, result.stderr
+    assert "curves go to CSV files" in result.stderr
     assert [row.status for row in run.rows()] == ["done"]
     assert list(run.results.glob("work/*/logs/csv/*/metrics.csv"))
 
@@ -393,12 +413,14 @@ def test_two_ranks_train_and_score_every_example(run):
     result = run(*settings, "batch_size=4", "max_steps=6", "val_every=2")
     assert result.returncode == 0, result.stderr
     (row,) = [r for r in runs.read_all(run.results.parent) if r.status == "done"]
-    assert row.test_score.n == 50 and row.environment["devices"] == 2
+    assert row.test_score.n == 50
+    assert row.environment["devices"] == 2
     assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
     # one process scores the same checkpoint: each prediction equal, so none twice and none lost
     (saved,) = run.results.parent.glob("work/*/selected.ckpt")
     again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
-    assert again.returncode == 0 and "Equal to" in again.stdout, again.stderr
+    assert again.returncode == 0, again.stderr
+    assert "Equal to" in again.stdout
     assert f"{row.test_score.count} of 50" in again.stdout
 
 

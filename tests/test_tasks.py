@@ -51,8 +51,11 @@ def test_a_task_trains_from_its_original_files(root, tmp_path, task, model):
     result = run(root, tmp_path, task, f"model={model}", *short)
     assert result.returncode == 0, result.stderr
     (row,) = runs.read_all(tmp_path / "smoke")
-    assert row.status == "done" and row.task == task and row.variant in result.stderr
-    assert row.test_score.n == (2 if short else min(8, originals.TEST)) and row.baselines
+    assert row.status == "done"
+    assert row.task == task
+    assert row.variant in result.stderr
+    assert row.test_score.n == (2 if short else min(8, originals.TEST))
+    assert row.baselines
 
 
 @pytest.mark.slow
@@ -71,7 +74,8 @@ def test_the_filter_shortens_what_another_mixer_sees(root, tmp_path, name):
     result = run(root, tmp_path, "image", f"model={name}", "filter=fourier")
     assert result.returncode == 0, result.stderr
     (row,) = runs.read_all(tmp_path / "smoke")
-    assert row.label == f"fourier+{name}" and row.config["model"]["filter"] == "fourier"
+    assert row.label == f"fourier+{name}"
+    assert row.config["model"]["filter"] == "fourier"
 
 
 @pytest.mark.parametrize("task", ["image", "pathfinder"])
@@ -89,7 +93,8 @@ def test_batches_by_length_train_and_are_scored_in_order(root, tmp_path):
     assert row.modified["bucket_by_length"] == [False, True]
     (saved,) = tmp_path.glob("smoke/work/*/selected.ckpt")
     again = run(root, tmp_path, "text", f"evaluate={saved}")
-    assert again.returncode == 0 and "bit for bit" in again.stdout, again.stderr
+    assert again.returncode == 0, again.stderr
+    assert "bit for bit" in again.stdout
 
 
 def test_a_row_selected_on_test_says_so(root, tmp_path):

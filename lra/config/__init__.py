@@ -1,4 +1,5 @@
-"""The configuration: composing it (composition), checking it (schema), and naming its cell (identity).
+"""The configuration: composing it (composition), checking it (schema), naming its cell (identity),
+and reading older ones (upgrade).
 
 Imports lra.errors alone, and Hydra; never torch, so that --help and --cfg answer at once.
 """

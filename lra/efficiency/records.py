@@ -114,7 +114,7 @@ def read_all(root: Path) -> list[Measurement]:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise UserError(
-                f"{file} is not a valid measurement ({where}: {first['msg']}): restore it from git or "
-                "delete it."
+                f"{file} is not a valid measurement ({where}: {first['msg']}): restore it from git "
+                "or delete it."
             ) from error
     return sorted(found, key=lambda m: (m.protocol, m.model, m.length, m.cell, m.round))

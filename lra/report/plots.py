@@ -1,6 +1,7 @@
 """Pictures of rows and measurements, for matplotlib.
 
-Colours are Okabe and Ito's, and each has a marker of its own, so that they can be told apart in grey.
+Colours are Okabe and Ito's, and each has a marker of its own, so that they can be told apart in
+grey.
 """
 
 import json

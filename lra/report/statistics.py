@@ -48,12 +48,13 @@ def p_value(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the p-value of the hypothesis that two models do not differ. a, b: (seeds, N), the
     metric of each test example; bool for a share.
 
-    One seed each: McNemar's exact test for a share, a paired t-test for other metrics. Else the level at which the interval of the difference,
-    made as in `interval`, ends at zero. Its part of the seeds is Student's for two samples of one
-    variance, which holds for a single seed against several as well; its part of the test set is
-    that of the examples' differences, since both models are scored on the same ones. (Welch and
-    Satterthwaite's one t-test for both parts errs too often: two or three seeds that happen to
-    agree make it forget the seeds.)
+    One seed each: McNemar's exact test for a share, a paired t-test for other metrics. Else the
+    level at which the interval of the difference, made as in `interval`, ends at zero. Its part
+    of the seeds is Student's for two samples of one variance, which holds for a single seed
+    against several as well; its part of the test set is that of the examples' differences,
+    since both models are scored on the same ones. (Welch and Satterthwaite's one t-test for
+    both parts errs too often: two or three seeds that happen to agree make it forget the
+    seeds.)
     """
     if len(a) == len(b) == 1 and a.dtype != bool:
         return float(np.nan_to_num(stats.ttest_rel(a[0], b[0]).pvalue, nan=1.0))

@@ -145,7 +145,7 @@ def _free(content: dict) -> bool:
 
 
 def _process() -> dict:
-    """This process, and the machine and container in which its id means something."""
+    """Returns our process id, with the machine and container in which it means something."""
     machine = None
     with suppress(OSError):  # not Linux
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -34,7 +34,7 @@ from lra.sweep.supervisor import run_process
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """Returns the range that Optuna draws from, for `key=interval(..)`, `choice(..)` or `range(..)`;
+    """Returns the range that Optuna draws from, for key=interval(..), choice(..) or range(..);
     tag(log,..) makes it logarithmic."""
     sweep, key = override.value(), override.get_key_element()
     if isinstance(sweep, IntervalSweep):

@@ -1,8 +1,8 @@
 """Runs the cells of `run.py -m`, each as a child process.
 
-No cell can touch another's memory, random numbers or threads, and a kill costs one cell. The results
-store is the only ledger: what is done, failed or claimed is read from it, whatever launcher computed
-it, here or elsewhere.
+No cell can touch another's memory, random numbers or threads, and a kill costs one cell. The
+results store is the only ledger: which cells are done, failed or claimed is read from it, whatever
+launcher computed them, here or elsewhere.
 """
 
 import os

@@ -15,8 +15,11 @@ from lra.store import runs
 
 
 def evaluate(configuration: Configuration) -> float:
-    """Scores the checkpoint cfg.evaluate and returns the headline metric. Raises UserError where the checkpoint is of other data, of another
-    model or task than asked for, or does not reproduce the predictions stored with its row."""
+    """Scores the checkpoint cfg.evaluate and returns the headline metric.
+
+    Raises UserError where the checkpoint is of other data, of another model or task than asked for,
+    or does not reproduce the predictions stored with its row.
+    """
     import pytorch_lightning as pl
     from hydra.utils import instantiate
 

@@ -101,8 +101,8 @@ class Learner(pl.LightningModule):
         }
 
     def learning_rate_factor(self, step: int) -> float:
-        """Returns the share of lr at a step: a linear warm-up to 1, then a line or half a cosine to 0,
-        or 1 / sqrt(step)."""
+        """Returns the share of lr at a step: a linear warm-up to 1, then a line or half a cosine to
+        0, or 1 / sqrt(step)."""
         warmup = max(1, round(self.optim.warmup * self.max_steps))
         if step < warmup:
             return self.optim.start_factor + (1 - self.optim.start_factor) * (step + 1) / warmup

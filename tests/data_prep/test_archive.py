@@ -85,13 +85,14 @@ def test_a_zip_with_a_wrong_sum_is_said(tmp_path):
 def test_streams_are_streams(tmp_path):
     path = originals.write_tar(tmp_path / "a", FILES)
     for _, stream in archive.members(path, WANTED):
-        assert isinstance(stream, io.BufferedIOBase) and stream.read(1)
+        assert isinstance(stream, io.BufferedIOBase)
+        assert stream.read(1)
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_tar_that_ends_early_is_damaged_and_not_short(tmp_path, mode, damage):
-    """tarfile itself takes a header that it cannot read for the end of the archive."""
+    """Tarfile itself takes a header that it cannot read for the end of the archive."""
     import gzip
 
     files = {f"file{i}.txt": bytes([65 + i]) * 512 for i in range(4)}

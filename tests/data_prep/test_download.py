@@ -64,8 +64,10 @@ def sha256(content):
 def test_fetches_checks_and_does_not_fetch_again(server, tmp_path):
     wanted = original(server, sha256(server.content))
     path = download.fetch(wanted, tmp_path)
-    assert path.read_bytes() == server.content and path.name == "f.tar.gz"
-    assert download.fetch(wanted, tmp_path) == path and len(server.starts) == 1
+    assert path.read_bytes() == server.content
+    assert path.name == "f.tar.gz"
+    assert download.fetch(wanted, tmp_path) == path
+    assert len(server.starts) == 1
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -134,7 +136,8 @@ def test_two_at_once_fetch_it_once(server, tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [tmp_path / "f.tar.gz"] * 4 and server.starts == [0]
+    assert found == [tmp_path / "f.tar.gz"] * 4
+    assert server.starts == [0]
 
 
 def test_a_full_disk_is_said(server, tmp_path):

@@ -34,17 +34,20 @@ def test_all_prepares_every_task_from_an_empty_folder_and_then_does_nothing(tmp_
     made = {p.parent.name: p for p in (tmp_path / "data").glob("*/*/manifest.json")}
     assert set(made) == {"short", "bytes_1000", "scisumm", "cifar10", "small"}
     assert len(list((tmp_path / "data").glob("*/*/manifest.json"))) == 6
-    assert first.stdout.count("fingerprint") == 6 and "majority label" in first.stdout
+    assert first.stdout.count("fingerprint") == 6
+    assert "majority label" in first.stdout
     times = [p.stat().st_mtime_ns for p in made.values()]
     again = run(tmp_path / "archives", "all", f"data.root={tmp_path}/data", *settings())
-    assert again.returncode == 0 and again.stdout.count("is there already") == 6
+    assert again.returncode == 0
+    assert again.stdout.count("is there already") == 6
     assert [p.stat().st_mtime_ns for p in made.values()] == times
 
     report = run(tmp_path / "archives", "doctor", f"data.root={tmp_path}/data")
     assert report.returncode == 0, report.stderr
     for said in ("listops/short  fingerprint", "not made: standard, sample", "pathx/small"):
         assert said in report.stdout
-    assert "by label: 12 12" in report.stdout and "median" in report.stdout
+    assert "by label: 12 12" in report.stdout
+    assert "median" in report.stdout
 
 
 def test_all_goes_on_when_one_task_fails_and_says_so(tmp_path):
@@ -52,8 +55,10 @@ def test_all_goes_on_when_one_task_fails_and_says_so(tmp_path):
     (tmp_path / "archives/imdb/reviews.bin").write_bytes(b"")
     (tmp_path / "archives/imdb/x.tar.gz").write_text("<html>")
     result = run(tmp_path / "archives", "all", f"data.root={tmp_path}/data", *settings())
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "text: " in result.stderr and "x.tar.gz is an HTML page" in result.stderr
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "text: " in result.stderr
+    assert "x.tar.gz is an HTML page" in result.stderr
     assert "error: text could not be prepared" in result.stderr
     assert result.stdout.count("fingerprint") == 5
 
@@ -73,14 +78,17 @@ def test_all_goes_on_when_one_task_fails_and_says_so(tmp_path):
 )
 def test_a_mistake_ends_in_one_sentence(tmp_path, arguments, said):
     result = run(tmp_path, *arguments, *([f"data.root={tmp_path}"] if len(arguments) > 1 else []))
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert said in result.stderr and result.stderr.startswith("error: ")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert said in result.stderr
+    assert result.stderr.startswith("error: ")
 
 
 def test_images_makes_a_smaller_variant_of_its_own():
     chosen = cli.for_task("pathx", ["pathx.images=500", "text.variant=bytes_1000", "data.seed=3"])
     cfg = config.compose(["task=pathx", *chosen])
-    assert cfg.task.variant == "small" and cfg.data.seed == 3
+    assert cfg.task.variant == "small"
+    assert cfg.data.seed == 3
     assert dict(cfg.task.variants.small.counts) == {"train": 400, "val": 50, "test": 50}
 
 
@@ -101,7 +109,8 @@ def test_doctor_names_what_is_damaged(tmp_path):
     file = path / "val/labels.npy"
     file.write_bytes(file.read_bytes()[:-1])
     report = run(tmp_path / "archives", "doctor", f"data.root={tmp_path}/data")
-    assert report.returncode == 0 and "DEFECT: " in report.stdout
+    assert report.returncode == 0
+    assert "DEFECT: " in report.stdout
     assert "val/labels.npy is not the file that its manifest describes" in report.stdout
 
 
@@ -133,7 +142,8 @@ def test_probe_finds_the_signal_and_its_absence(tmp_path):
     arguments = ["task=text", *TASKS["text"], f"data.root={tmp_path}/data"]
     good = run(tmp_path / "archives", "probe", *arguments)
     assert good.returncode == 0, good.stderr
-    assert "The labels carry signal." in good.stdout and "on val" in good.stdout
+    assert "The labels carry signal." in good.stdout
+    assert "on val" in good.stdout
 
     manifest = pack.read_manifest(path)
     splits = {name: pack.load(path, manifest, name) for name in manifest.counts}
@@ -142,7 +152,8 @@ def test_probe_finds_the_signal_and_its_absence(tmp_path):
     facts |= manifest.model_dump(include={"vocabulary", "documents", "baselines"})
     pack.pack(path, {**splits, **wrong}, **facts)
     bad = run(tmp_path / "archives", "probe", *arguments)
-    assert bad.returncode == 1 and "no signal was found" in bad.stderr
+    assert bad.returncode == 1
+    assert "no signal was found" in bad.stderr
 
 
 def test_the_probe_of_images_learns():
@@ -156,6 +167,7 @@ def test_the_probe_of_images_learns():
     pixels[labels == 1, 4:8, 4:8] += 100
     split = pack.Split(pixels.reshape(-1), np.arange(401) * 256, labels)
     found, correct = probe.convolutional(split, split, [200, 200], steps=60)
-    assert found.value > 0.9 and correct.mean() == found.value
+    assert found.value > 0.9
+    assert correct.mean() == found.value
     shuffled = split._replace(labels=rng.permutation(labels))
     assert probe.convolutional(split, shuffled, [200, 200], steps=60)[0].low < 0.55

@@ -41,7 +41,8 @@ def test_loads_what_was_packed(tmp_path):
     assert manifest.label_counts["train"] == [1, 2]
     for name in splits:
         for ours, theirs in zip(pack.load(tmp_path, manifest, name), splits[name], strict=True):
-            assert isinstance(ours, np.memmap) and np.array_equal(ours, theirs)
+            assert isinstance(ours, np.memmap)
+            assert np.array_equal(ours, theirs)
 
 
 def test_the_fingerprint_is_that_of_the_data(tmp_path):

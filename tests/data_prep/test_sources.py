@@ -25,10 +25,12 @@ def find(root, archive=None, original=None):
 def test_data_archive_comes_first_then_lra_archives_then_the_download(root, monkeypatch):
     fetched = []
     monkeypatch.setattr(download, "fetch", lambda *args: fetched.append(args) or root / "f")
-    assert find(root, original=text.ORIGINAL) == root / "f" and len(fetched) == 1
+    assert find(root, original=text.ORIGINAL) == root / "f"
+    assert len(fetched) == 1
     folder = root / "archives/imdb"
     originals.write_tar(folder / "x", originals.reviews())
-    assert find(root, original=text.ORIGINAL) == folder and len(fetched) == 1
+    assert find(root, original=text.ORIGINAL) == folder
+    assert len(fetched) == 1
     mine = originals.write_tar(root / "mine.tar", originals.reviews())
     assert find(root, archive=mine) == mine
 

@@ -1,7 +1,13 @@
+import subprocess
+import sys
+
 import pytest
 
-from lra import cli
+from lra import cli, config
+from lra.__main__ import commands
 from lra.errors import UserError
+from tests import warm
+from tests.conftest import ROOT
 
 
 def test_own_keys_are_taken_out_and_the_last_one_counts():
@@ -13,8 +19,10 @@ def test_own_keys_are_taken_out_and_the_last_one_counts():
 
 def test_values_are_read():
     given = {"n": "1,20", "one": "7", "yes": "true", "no": "false"}
-    assert cli.numbers(given, "n") == [1, 20] and cli.number(given, "one") == 7
-    assert cli.truth(given, "yes") and not cli.truth(given, "no")
+    assert cli.numbers(given, "n") == [1, 20]
+    assert cli.number(given, "one") == 7
+    assert cli.truth(given, "yes")
+    assert not cli.truth(given, "no")
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1k", "1,,2", "1.5"])
@@ -36,3 +44,28 @@ def test_one_number_and_one_of_a_few():
 )
 def test_durations_read_well(seconds, text):
     assert cli.duration(seconds) == text
+
+
+def test_an_option_that_moved_is_named_at_its_new_place():
+    for old, new in (("trainer.max_steps", "max_steps"), ("trainer.precision", "precision")):
+        with pytest.raises(Exception, match="max_steps|precision") as caught:
+            config.compose([f"{old}=1"])
+        assert f"There is no option '{old}'. Did you mean {new}?" in cli.explain(caught.value)
+
+
+def test_every_command_is_listed_and_has_help():
+    listed = commands()
+    expected = {"check", "efficiency", "leaderboard", "plots", "rekey", "search", "submit"}
+    assert listed.keys() == expected | {"sweep", "tables"}
+    for name, line in listed.items():
+        done = warm.run(["-m", f"lra.{name}", "--help"])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(line)
+    listing = warm.run(["-m", "lra"]).stdout
+    assert all(f"python -m lra.{name} " in listing for name in listed)
+
+
+def test_a_reader_that_has_read_enough_is_not_an_error():
+    command = f"set -o pipefail; {sys.executable} -m lra.tables --help | true"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -12,13 +12,15 @@ from lra.errors import UserError
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:  # noqa: PT012
         temporary.write_text("new")
         raise ZeroDivisionError
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x"]
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x"]
     with files.replacing(path) as temporary:
         temporary.write_text("new")
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["x"]
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
@@ -32,7 +34,8 @@ def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
 def test_a_new_file_is_never_overwritten(tmp_path):
     assert files.write_new(tmp_path / "x", b"one")
     assert not files.write_new(tmp_path / "x", b"two")
-    assert (tmp_path / "x").read_bytes() == b"one" and os.listdir(tmp_path) == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["x"]
 
 
 FULL = """
@@ -64,7 +67,8 @@ def test_a_full_disk_is_one_sentence(tmp_path, how):
         [sys.executable, "-B", "-c", FULL, str(path), how], capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert result.stderr.count("\n") == 1 and f"Cannot write {path}" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert f"Cannot write {path}" in result.stderr
     assert os.listdir(tmp_path) == (["x"] if how == "replacing" else [])
 
 

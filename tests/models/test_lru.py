@@ -28,6 +28,7 @@ def test_it_starts_in_the_ring():
     torch.manual_seed(0)
     module = LRU(8, d_state=256, r_min=0.9, r_max=0.999, max_phase=1.0)
     radius = torch.exp(-module.nu.exp())
-    assert 0.9 <= radius.min() < 0.92 and 0.99 < radius.max() <= 0.999
+    assert 0.9 <= radius.min() < 0.92
+    assert 0.99 < radius.max() <= 0.999
     assert module.theta.exp().max() <= 1.0
     torch.testing.assert_close(module.log_gamma.exp(), (1 - radius**2).sqrt(), atol=1e-4, rtol=0)

@@ -67,7 +67,7 @@ class Document:
         return pd.concat(frames).to_csv(index=False) if frames else ""
 
     def latex(self) -> str:
-        """To be read by \\input; needs booktabs, and adjustbox to fit the page."""
+        r"""To be read by \input; needs booktabs, and adjustbox to fit the page."""
         text = "% written by python -m lra.tables; do not edit\n"
         for i, table in enumerate(self.tables):
             if i % 10 == 9:

@@ -12,8 +12,9 @@ from lra.objective import Metric
 class LossWatch(pl.Callback):
     """Looks at the loss every 10 steps, so that a GPU need not wait for the host at each one.
 
-    Plateau: windows of 5 % of the steps (at least 10) whose mean loss is within 1 % of `untaught`, for 20 % of the steps without a break. At batch 32 the mean of 10 steps is itself off
-    by about 1 %, that of 50 by half of it.
+    Plateau: windows of 5 % of the steps (at least 10) whose mean loss is within 1 % of `untaught`,
+    for 20 % of the steps without a break. At batch 32 the mean of 10 steps is itself off by about
+    1 %, that of 50 by half of it.
     """
 
     LOOK_EVERY = 10

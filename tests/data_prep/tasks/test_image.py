@@ -22,7 +22,8 @@ def test_the_python_and_the_binary_archive_give_the_same_data(tmp_path):
         for name, content in originals.cifar_binary().items():
             file.writestr(name, content)
     two, _ = prepare(tmp_path / "two", tmp_path / "b")
-    assert one.fingerprint == two.fingerprint and one.counts == originals.COUNTS
+    assert one.fingerprint == two.fingerprint
+    assert one.counts == originals.COUNTS
     data, labels = originals.colours()["test_batch"]
     assert np.array_equal(splits["test"].ids.reshape(-1, 1024), image.grey(data))
     assert np.array_equal(splits["test"].labels, labels)
@@ -47,7 +48,8 @@ def test_grey_is_what_tensorflow_makes_of_the_colours():
     assert clear.mean() > 0.99
     assert np.array_equal(image.grey(colours)[clear], np.floor(exact)[clear])
     white = np.full((1, 3072), 255, np.uint8)
-    assert image.grey(white).min() == 255 and image.grey(0 * white).max() == 0
+    assert image.grey(white).min() == 255
+    assert image.grey(0 * white).max() == 0
 
 
 class Evil:
@@ -83,7 +85,8 @@ def test_pickles_of_other_versions_are_read():
     for protocol in (2, 4):
         content = pickle.dumps({"data": data, "labels": [7]}, protocol=protocol)
         colours, labels = image.parse_pickle(content)
-        assert np.array_equal(colours, data) and labels.tolist() == [7]
+        assert np.array_equal(colours, data)
+        assert labels.tolist() == [7]
     raw = data.tobytes()
     python2 = (  # protocol 2 with str as SHORT_BINSTRING / BINSTRING, which the original uses
         b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b"
@@ -91,7 +94,8 @@ def test_pickles_of_other_versions_are_read():
         b"\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00" + raw + b"tbU\x06labels]K\x07au."
     )
     colours, labels = image.parse_pickle(python2)
-    assert np.array_equal(colours, data) and labels.tolist() == [7]
+    assert np.array_equal(colours, data)
+    assert labels.tolist() == [7]
 
 
 def test_a_label_above_9_is_named(tmp_path):

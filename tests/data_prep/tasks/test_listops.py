@@ -55,7 +55,8 @@ def test_follows_the_rules(variant):
             depth, arguments, _ = oracle.shape(tokens)
             assert chosen.min_tokens <= len(tokens) <= chosen.max_tokens
             assert depth < chosen.max_depth
-            assert min(arguments) >= 2 and max(arguments) <= 10
+            assert min(arguments) >= 2
+            assert max(arguments) <= 10
 
 
 def test_short_expressions_are_short():
@@ -146,7 +147,8 @@ def test_an_archive_instead_of_the_generator(generated, tmp_path):
         data_prep.prepare(cfg.task, cfg.data)
     cfg.task.variants.standard.counts = {n: len(s.labels) for n, s in generated.items()}
     manifest = data_prep.prepare(cfg.task, cfg.data)
-    assert manifest.source == f"folder {tmp_path.name}" and manifest.generator is None
+    assert manifest.source == f"folder {tmp_path.name}"
+    assert manifest.generator is None
     split = pack.load(data_prep.folder(cfg.task, cfg.data), manifest, "val")
     for ours, theirs in zip(split, generated["val"], strict=True):
         assert np.array_equal(ours, theirs)

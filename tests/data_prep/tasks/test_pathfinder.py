@@ -40,7 +40,8 @@ def test_the_same_for_a_seed_whatever_the_number_of_threads(tmp_path, shard):
     three, splits = prepare(tmp_path / "3", "data.processes=3")
     other, _ = prepare(tmp_path / "other", "data.seed=1")
     assert one.fingerprint == three.fingerprint != other.fingerprint
-    assert one.counts == originals.COUNTS and len(pictures(splits)) == 40
+    assert one.counts == originals.COUNTS
+    assert len(pictures(splits)) == 40
     assert [p.name for p in (tmp_path / "1/data/pathfinder").iterdir() if p.is_dir()] == ["small"]
 
 
@@ -71,14 +72,16 @@ def test_goes_on_with_the_shards_that_are_there(tmp_path, shard, monkeypatch):
     drawn.clear()
     monkeypatch.setattr(snakes, "images", lambda *args: drawn.append(args) or draw(*args))
     again, _ = prepare(tmp_path / "cut", "data.processes=1")
-    assert again.fingerprint == whole.fingerprint and len(drawn) == 3
+    assert again.fingerprint == whole.fingerprint
+    assert len(drawn) == 3
     with pytest.raises(UserError, match="made with data.seed=0, not 4"):
         prepare(tmp_path / "cut", "data.seed=4")
 
 
 def test_path_x_is_pathfinder_at_128_pixels(tmp_path):
     manifest, splits = prepare(tmp_path, task="pathx")
-    assert manifest.task == "pathx" and manifest.generator["resolution"] == 128
+    assert manifest.task == "pathx"
+    assert manifest.generator["resolution"] == 128
     assert np.diff(splits["test"].offsets).tolist() == [128 * 128] * originals.TEST
 
 
@@ -106,8 +109,10 @@ def test_imports_images_and_labels(tmp_path, kind):
     pixels, labels = snakes.images(32, 14, 24, np.random.default_rng(0))
     expected = {(row.tobytes(), int(label)) for row, label in zip(pixels, labels, strict=True)}
     assert pictures(splits) == expected
-    assert manifest.counts == {"train": 20, "val": 2, "test": 2} and manifest.notes == []
-    assert manifest.generator is None and manifest.source.startswith(("folder source", "source ("))
+    assert manifest.counts == {"train": 20, "val": 2, "test": 2}
+    assert manifest.notes == []
+    assert manifest.generator is None
+    assert manifest.source.startswith(("folder source", "source ("))
 
 
 def test_the_order_of_files_does_not_matter(tmp_path):
@@ -121,15 +126,16 @@ def test_an_archive_beside_what_was_extracted_from_it_is_taken_once(tmp_path):
     source = originals.write_folder(tmp_path / "two/source", originals.release())
     originals.write_tar(source / "release.tar", originals.release(), "w")
     two, splits = prepare(tmp_path / "two", *RELEASED, source=source)
-    assert pictures(splits) == pictures(expected) and two.fingerprint == one.fingerprint
+    assert pictures(splits) == pictures(expected)
+    assert two.fingerprint == one.fingerprint
     assert two.notes == [
         "24 images of pathfinder32/curv_contour_length_14 were there twice and taken once"
     ]
 
 
 def test_a_part_of_the_release_is_refused(tmp_path):
+    source = originals.write_folder(tmp_path / "source", originals.release())
     with pytest.raises(UserError, match="gives 24 images for curv_contour_length_14, not 200,000"):
-        source = originals.write_folder(tmp_path / "source", originals.release())
         prepare(tmp_path, RELEASED[0], source=source)
 
 
@@ -199,7 +205,8 @@ def test_wrong_metadata_are_named_by_file_and_line(tmp_path, line):
     files[name] += line + b"\n"
     with pytest.raises(UserError, match=r"metadata/1.npy, line 13: expected 11 columns"):
         imported(tmp_path, files)
-    assert not list(tmp_path.glob("data/**/*.npy")) and not list(tmp_path.glob("data/**/.import*"))
+    assert not list(tmp_path.glob("data/**/*.npy"))
+    assert not list(tmp_path.glob("data/**/.import*"))
 
 
 def test_a_source_without_the_level_is_said(tmp_path):
@@ -272,8 +279,10 @@ def test_a_full_disk_half_way_is_said_and_nothing_is_lost(tmp_path, blocks):
         capture_output=True,
         text=True,
     )
-    assert full.returncode == 1 and "Traceback" not in full.stderr, full.stderr
-    assert "Cannot write" in full.stderr and "Free some space" in full.stderr
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    assert "Cannot write" in full.stderr
+    assert "Free some space" in full.stderr
     assert pack.read_manifest(tmp_path / "pathfinder/small") is None
     assert prepared(tmp_path)
 

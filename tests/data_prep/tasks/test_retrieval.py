@@ -26,7 +26,8 @@ def papers_of(files):
 def test_joins_pairs_and_papers(tmp_path):
     files = originals.papers()
     manifest, splits = prepare(tmp_path, originals.write_tar(tmp_path / "x", files))
-    assert manifest.documents == 2 and manifest.counts == originals.COUNTS
+    assert manifest.documents == 2
+    assert manifest.counts == originals.COUNTS
     text = papers_of(files)
     for line, i in zip(files["pairs.eval.tsv"].splitlines(), range(6), strict=True):
         label, first, second = line.split(b"\t")

@@ -161,7 +161,9 @@ def test_trivial_statistics_do_not_give_the_label_away():
 def test_labels_are_a_fair_coin_and_the_discs_say_what_they_mean():
     images, labels = ours(32, 6, 2000)
     assert stats.binomtest(int(labels.sum()), 2000, 0.5).pvalue > 0.01
-    assert images.dtype == np.uint8 and images.min() == 0 and (images.max((1, 2)) == 255).all()
+    assert images.dtype == np.uint8
+    assert images.min() == 0
+    assert (images.max((1, 2)) == 255).all()
     distances = [marker_distance(image) for image in images]
     assert min(distances) > 2
 
@@ -169,7 +171,8 @@ def test_labels_are_a_fair_coin_and_the_discs_say_what_they_mean():
 @pytest.mark.parametrize("side, length", LEVELS)
 def test_the_same_stream_gives_the_same_pictures(side, length):
     one, two = (ours(side, length, 2, seed=5) for _ in range(2))
-    assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
+    assert np.array_equal(one[0], two[0])
+    assert np.array_equal(one[1], two[1])
     assert not np.array_equal(one[0], ours(side, length, 2, seed=6)[0])
 
 

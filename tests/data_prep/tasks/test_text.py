@@ -60,7 +60,8 @@ def test_duplicates_stay_on_one_side():
     reviews += [(f"other {i}".encode(), 0) for i in range(93)]
     for seed in range(20):
         rest, held = text.hold_out(reviews, 10, seed)
-        assert len(held) == 10 and sorted(rest + held) == sorted(reviews)
+        assert len(held) == 10
+        assert sorted(rest + held) == sorted(reviews)
         starts = [{t[: text.ALIKE] for t, _ in part} for part in (rest, held)]
         assert not starts[0] & starts[1]
 
@@ -69,7 +70,8 @@ def test_the_published_way_validates_on_test(tmp_path, source):
     counts = {"train": 30, "val": 10, "test": 10}
     settings = [f"task.variants.bytes_1000_test_as_val.counts.{k}={n}" for k, n in counts.items()]
     manifest, splits = prepare(tmp_path, source, "task.variant=bytes_1000_test_as_val", *settings)
-    assert manifest.counts == counts and manifest.val_is_test
+    assert manifest.counts == counts
+    assert manifest.val_is_test
     assert documents(splits["val"]) == documents(splits["test"])
 
 

@@ -134,7 +134,7 @@ def test_tasks_come_in_the_order_of_the_tables():
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"), [("performer", ("performer", None)), ("fourier+fnet", ("fnet", "fourier"))]
+    "name, parts", [("performer", ("performer", None)), ("fourier+fnet", ("fnet", "fourier"))]
 )
 def test_a_label_is_a_model_and_the_filter_in_front_of_it(name, parts):
     assert config.unlabelled(name) == parts

@@ -67,7 +67,7 @@ def test_a_value_counts_as_validated_however_it_is_typed(override):
 
 
 @pytest.mark.parametrize(
-    ("model", "pair"),
+    "model, pair",
     [
         ("performer", ("model.block.mixer.features=64", "model.block.mixer.features=64.0")),
         ("fourier", ("model.block.keep_ratio=1", "model.block.keep_ratio=1.0")),
@@ -169,7 +169,7 @@ def test_the_filter_stands_in_front_of_any_mixer():
 
 
 def test_building_the_network_does_not_make_a_cell_modified():
-    """instantiate resolves interpolations in place; Training works on a copy."""
+    """Instantiate resolves interpolations in place; Training works on a copy."""
     configuration = Configuration.of(["model=performer", "optim.lr=0.5"])
     instantiate(configuration.cfg.copy().model.net)
     assert configuration.modified.keys() == {"optim.lr"}
@@ -187,8 +187,8 @@ def test_a_committed_row_conforms_and_its_command_typed_today_finds_it(path):
     added = {key: now[key] for key in now.keys() - then.keys()}
     lines = "".join(f"\n    {json.dumps(key)}: {value!r}," for key, value in added.items())
     assert not added, (
-        "Settings were added, so that older rows lose their cells. Where these values mean what was "
-        f"done before, add to ADDED in {inspect.getfile(lra.config.identity)}:{lines}"
+        "Settings were added, so that older rows lose their cells. Where these values mean what "
+        f"was done before, add to ADDED in {inspect.getfile(lra.config.identity)}:{lines}"
     )
     assert now == then
     named = cell(configuration, types.SimpleNamespace(fingerprint=row.fingerprint)).id

@@ -31,7 +31,8 @@ def known(seconds: float, megabytes: int, kind: str = "Known") -> Cell:
 
 def test_a_known_sleep_and_a_known_allocation_are_measured_within_10_percent():
     found = lab.measure(known(0.5, 100), 0, 5, LIMITS)
-    assert found.status == "done" and found.others is not None
+    assert found.status == "done"
+    assert found.others is not None
     for timing, cost in (
         (found.training, found.training_cost),
         (found.inference, found.inference_cost),
@@ -192,7 +193,7 @@ def test_the_cell_is_what_decides_the_measurement():
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    "typed, said",
     [
         ("models=performr", "There is no model 'performr'"),
         ("lengths=1k", "lengths=1k: give whole numbers"),
@@ -205,7 +206,8 @@ def test_the_cell_is_what_decides_the_measurement():
 def test_mistakes_end_in_one_sentence(typed, said):
     done = warm.run(["-m", "lra.efficiency", typed])
     assert done.returncode == 1
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
@@ -218,7 +220,8 @@ def test_from_the_command_line(tmp_path):
     assert set(found) == {"transformer", "transformer_explicit", "fnet"}
     fast, explicit = (found[name].training_cost for name in ("transformer", lab.EXPLICIT))
     assert fast.attention == ["aten._scaled_dot_product_flash_attention_for_cpu"]
-    assert explicit.attention == [] and found["fnet"].training_cost.flops > 0
+    assert explicit.attention == []
+    assert found["fnet"].training_cost.flops > 0
     again = warm.run(command)
     assert fast.flops == explicit.flops
     assert "0 measurements left" in again.stdout

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT, TINY
 from tests.lra.objective import second
-from tests.lra.store.test_row import row
+from tests.lra.store.test_row import row as a_row
 
 STEPS = ["max_steps=60", "val_every=20", "max_eval_examples=50", "batch_size=16"]
 
@@ -128,6 +128,6 @@ def test_its_rows_may_join_the_board_and_tampered_ones_may_not(project):
 
 
 def test_its_command_names_it():
-    found = row(objective="distance", headline=second.DISTANCE, test=None)
+    found = a_row(objective="distance", headline=second.DISTANCE, test=None)
     assert "objective=distance" in found.overrides
-    assert not [word for word in row().overrides if word.startswith("objective")]
+    assert not [word for word in a_row().overrides if word.startswith("objective")]

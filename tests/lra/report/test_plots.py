@@ -45,7 +45,8 @@ def test_the_trade_off_has_a_bubble_for_each_model_at_its_speed_and_accuracy(ben
     # seconds a step at 4,096, the median of two rounds: 32, 16 and 1
     assert centres == {(1.0, 30.0), (2.0, 40.0), (32.0, 35.0)}
     assert texts(figure) == {"transformer (fused)", "performer", "fnet", "majority label"}
-    assert "ListOps, Image" in axes.get_ylabel() and "4,096" in axes.get_xlabel()
+    assert "ListOps, Image" in axes.get_ylabel()
+    assert "4,096" in axes.get_xlabel()
 
 
 def test_no_two_names_lie_on_each_other():
@@ -69,13 +70,15 @@ def test_the_curves_are_means_of_the_seeds_with_a_band(tmp_path):
     line = next(line for line in axes.lines if line.get_label() == "fnet")
     assert line.get_ydata() == pytest.approx([25, 50])
     band = axes.collections[0].get_paths()[0].vertices
-    assert band[:, 1].min() == pytest.approx(20) and band[:, 1].max() == pytest.approx(60)
+    assert band[:, 1].min() == pytest.approx(20)
+    assert band[:, 1].max() == pytest.approx(60)
 
 
 def test_the_exponents_stand_beside_the_names(bench):
     figure = plots.lengths(bench)
     legends = {t.get_text() for axes in figure.axes for t in axes.get_legend().get_texts()}
-    assert "performer  $N^{1.00}$" in legends and "transformer (fused)  $N^{2.00}$" in legends
+    assert "performer  $N^{1.00}$" in legends
+    assert "transformer (fused)  $N^{2.00}$" in legends
 
 
 def test_every_colour_has_a_marker_of_its_own_and_differs_in_grey():
@@ -103,7 +106,8 @@ def test_the_filter_picture_is_of_a_trained_fourier_model(run):
     figure = plots.spectra(path, data)
     titles = [axes.get_title() for axes in figure.axes]
     assert "lowest 12 of 60 kept" in titles[0]
-    assert "before: 60 positions" in titles[-2] and "after: 12 positions" in titles[-1]
+    assert "before: 60 positions" in titles[-2]
+    assert "after: 12 positions" in titles[-1]
 
 
 def test_a_model_without_a_filter_has_no_such_picture(run):

@@ -50,7 +50,8 @@ def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):
     assert runs.values(board, stored).sum() == stored.test_score.count
     assert runs.read_curve(board, stored).equals(runs.read_curve(path.parents[3], runs.read(path)))
     again = command(path, board, "origin=A. Person")
-    assert again.returncode == 1 and "on the board already" in again.stderr
+    assert again.returncode == 1
+    assert "on the board already" in again.stderr
     assert len(runs.read_all(board)) == 1
 
 
@@ -104,7 +105,7 @@ def test_unknown_data_are_refused(elsewhere, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    "change, reason",
     [
         ({"parameters": 7}, "parameters, not 7"),
         ({"modified": {}}, "its configuration is not that of protocol matched"),
@@ -162,14 +163,16 @@ def test_a_curve_that_is_none_is_refused(elsewhere):
 def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
     path, board = elsewhere
     done = command(path, board, str(tmp_path / "none.json"), "origin=A. Person")
-    assert done.returncode == 1 and "There is no row" in done.stderr
+    assert done.returncode == 1
+    assert "There is no row" in done.stderr
     assert not list(board.glob("runs/**/*.json"))
 
 
 def test_the_origin_must_be_said(elsewhere):
     path, board = elsewhere
     done = command(path, board)
-    assert done.returncode == 1 and "who measured them" in done.stderr
+    assert done.returncode == 1
+    assert "who measured them" in done.stderr
 
 
 def test_our_own_rows_would_be_accepted():

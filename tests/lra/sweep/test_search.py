@@ -71,7 +71,8 @@ def test_killed_in_the_middle_it_ends_with_exactly_its_trials(run, tmp_path):
     while len(list(folder.glob("*/runs/*/*/*.json"))) < 2 or not list(
         folder.glob("*/work/*/last.ckpt")
     ):
-        assert killed.poll() is None and time.monotonic() < end
+        assert killed.poll() is None
+        assert time.monotonic() < end
         time.sleep(0.02)
     killed.kill()
     killed.communicate()
@@ -79,7 +80,8 @@ def test_killed_in_the_middle_it_ends_with_exactly_its_trials(run, tmp_path):
     out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     (frame,) = (pd.read_csv(path) for path in folder.glob("*/trials.csv"))
-    assert (frame.state == "COMPLETE").sum() == 4 and (frame.state == "FAIL").sum() == 1
+    assert (frame.state == "COMPLETE").sum() == 4
+    assert (frame.state == "FAIL").sum() == 1
     found = runs.read_all(next(folder.glob("*")))
     done = [r for r in found if r.status == "done"]
     assert len(done) == len({r.cell for r in done}) == 4
@@ -91,4 +93,5 @@ def test_killed_in_the_middle_it_ends_with_exactly_its_trials(run, tmp_path):
     last = subprocess.run([sys.executable, "run.py", *final], cwd=ROOT, capture_output=True)
     assert last.returncode == 0
     (tested,) = run.rows()
-    assert tested.trials == 4 and tested.test_score.n == 8
+    assert tested.trials == 4
+    assert tested.test_score.n == 8

@@ -68,7 +68,8 @@ def test_the_store_says_what_is_done_failed_running_and_missing(store):
         "running",
         "missing",
     ]
-    assert states[1].error == "no memory" and states[0].seconds == 600
+    assert states[1].error == "no memory"
+    assert states[0].seconds == 600
     assert [state.name for state in states[:2]] == ["seed=0", "seed=1"]
 
 
@@ -80,7 +81,8 @@ def test_a_grid_with_globs_is_expanded_as_hydra_does(store):
 def test_a_cell_that_cannot_be_composed_is_wrong_and_hides_no_other(store):
     states = store.look("model=fourier,furier", "model.n_layers=2,0")
     assert [state.status for state in states] == ["missing", "wrong", "wrong", "wrong"]
-    assert "Did you mean fourier?" in states[2].error and "n_layers=0" in states[1].error
+    assert "Did you mean fourier?" in states[2].error
+    assert "n_layers=0" in states[1].error
 
 
 def test_time_is_estimated_from_rows_of_the_same_kind_on_each_device(store):

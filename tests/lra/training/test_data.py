@@ -49,13 +49,15 @@ def test_gathers_documents_padded_and_cut_with_their_lengths():
     batch, lengths, labels, index = Packed(split, 2, seq_len=4).__getitems__([1, 0])
     assert batch.tolist() == [[[3, 4, 5, 6], [8, 9, 10, 0]], [[1, 2, 0, 0], [0, 0, 0, 0]]]
     assert lengths.tolist() == [[4, 3], [2, 0]]
-    assert labels.tolist() == [0, 1] and index.tolist() == [1, 0]
+    assert labels.tolist() == [0, 1]
+    assert index.tolist() == [1, 0]
     assert batch.dtype == torch.uint8  # widened on the device, not here
 
 
 def test_a_limit_takes_the_first_examples():
     split = Split(np.zeros(3, np.uint8), np.arange(4), np.uint8([0, 1, 2]))
-    assert len(Packed(split, 1, 4, limit=2)) == 2 and len(Packed(split, 1, 4, limit=9)) == 3
+    assert len(Packed(split, 1, 4, limit=2)) == 2
+    assert len(Packed(split, 1, 4, limit=9)) == 3
 
 
 LENGTHS = np.random.default_rng(0).integers(1, 1000, size=600)

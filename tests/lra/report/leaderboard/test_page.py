@@ -121,9 +121,11 @@ def test_sorts_by_any_column_and_what_is_missing_comes_last(opened):
     found = opened(THREE)
     head = found.tab.get_by_role("columnheader", name="accuracy %")
     head.get_by_role("button").click()
-    assert found.models() == ["b", "a", "c"] and head.get_attribute("aria-sort") == "descending"
+    assert found.models() == ["b", "a", "c"]
+    assert head.get_attribute("aria-sort") == "descending"
     head.get_by_role("button").click()
-    assert found.models() == ["a", "b", "c"] and head.get_attribute("aria-sort") == "ascending"
+    assert found.models() == ["a", "b", "c"]
+    assert head.get_attribute("aria-sort") == "ascending"
     found.tab.get_by_role("button", name="parameters").click()
     assert found.models()[0] == "a"
 
@@ -272,7 +274,8 @@ def test_many_lines_are_laid_out_at_the_press_of_a_button(opened):
     found = opened([line(f"model_{i}", i / 10) for i in range(FEW + 20)])
     assert len(found.models()) == FEW
     found.tab.get_by_role("button", name="accuracy %").click()
-    assert found.models()[0] == f"model_{FEW + 19}" and len(found.models()) == FEW
+    assert found.models()[0] == f"model_{FEW + 19}"
+    assert len(found.models()) == FEW
     found.tab.get_by_role("button", name=f"show all {FEW + 20} lines").click()
     assert len(found.models()) == FEW + 20
 

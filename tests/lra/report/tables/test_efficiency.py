@@ -120,7 +120,8 @@ def test_one_longer_length_of_one_model_is_not_where_models_are_compared():
 def test_what_was_compiled_is_not_what_the_others_are_compared_by():
     compiled = [measured(m, n, 1, compile=True) for m in ("fnet", "luna") for n in range(64, 99)]
     assert not largest(benches(arena() + compiled)).first.compile
-    assert largest(benches(compiled)).first.compile and largest([]) is None
+    assert largest(benches(compiled)).first.compile
+    assert largest([]) is None
 
 
 def test_one_slow_step_does_not_move_the_median():
@@ -139,7 +140,7 @@ def test_growth_is_fitted():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
+    "seconds, text",
     [
         ((2, 4, 8), "2,048"),  # equal there
         ((0.5, 1, 2), "below 1,024"),
@@ -186,7 +187,8 @@ def test_skyformers_hours_and_gigabytes_are_ratios_to_its_transformer():
     document = efficiency.document(arena())
     (table,) = [t for t in document.tables if t.title.startswith("Skyformer")]
     line = table.frame[table.frame["method"] == "Kernelized Attention"].iloc[0]
-    assert line["speed 4K"] == "1.1" and line["memory 4K"] == "0.553"
+    assert line["speed 4K"] == "1.1"
+    assert line["memory 4K"] == "0.553"
 
 
 def test_what_is_from_memory_is_in_italics_or_left_out():
@@ -207,8 +209,10 @@ def test_a_disturbed_round_is_left_out_where_there_is_a_quiet_one():
     found[1].training_cost = None  # measured once, in the first round: no load changes it
     (bench,) = benches(found)
     cell = bench.cells["fnet", 1024]
-    assert cell.seconds("training") == 1.0 and not bench.disturbed
-    assert cell.bytes("training") and bench.rounds == 1
+    assert cell.seconds("training") == 1.0
+    assert not bench.disturbed
+    assert cell.bytes("training")
+    assert bench.rounds == 1
 
 
 def test_what_is_too_small_to_measure_has_no_growth():

@@ -56,10 +56,11 @@ def test_ours_stands_beside_the_published_figure():
     assert ("Performer", "ours (matched)") not in found
     number = table.long.set_index(["model", "task"]).loc[("transformer", "listops")]
     assert (number.seeds, number.published, number.ours) == (3, 36.37, pytest.approx(40))
-    assert number.locator and number.source
+    assert number.locator
+    assert number.source
 
 
-@pytest.mark.parametrize(("correct", "style"), [(384, ""), (500, "outside")])
+@pytest.mark.parametrize("correct, style", [(384, ""), (500, "outside")])
 def test_a_difference_outside_the_interval_is_marked(correct, style):
     _, table, _ = lines([scored("transformer", "listops", correct)], "nystromformer")
     line = table.frame[table.frame[""] == "difference"].index[0]
@@ -117,7 +118,8 @@ def test_under_protocol_paper_a_table_has_the_rows_of_its_own_paper():
     assert len({r.variant for r in chosen}) == 2
     found, table, document = lines(chosen, "skyformer", "paper")
     own = {line["method"] or which for (_, which), line in found.items() if "ours" in which}
-    assert len(own) == 1 and found["Skyformer", "difference"]["Text"] != "-"
+    assert len(own) == 1
+    assert found["Skyformer", "difference"]["Text"] != "-"
     assert found["[majority label]", "trivial"]["Text"] == "18.00"
     assert len([t for t in document.tables if "protocol paper" in t.title]) == 3
     joined = Ours(chosen, "paper")  # without a paper: one variant all the same
@@ -208,5 +210,7 @@ def test_lra_table_1_has_the_means_of_the_paper():
     figures = published.accuracy()
     lra = figures[(figures.table == "lra") & figures.task.isin(config.tasks(in_mean=True))]
     means = lra.groupby("method").accuracy.mean().round(2)
-    assert isinstance(means, pd.Series) and means["Transformer"] == 54.39
-    assert means["BigBird"] == 55.01 and means["Sinkhorn Transformer"] == 51.48
+    assert isinstance(means, pd.Series)
+    assert means["Transformer"] == 54.39
+    assert means["BigBird"] == 55.01
+    assert means["Sinkhorn Transformer"] == 51.48

@@ -47,7 +47,8 @@ def test_seeds_give_mean_spread_and_list():
 
 def test_one_seed_gives_its_interval():
     line = only_table([row(test=share_score(740, 2000))]).iloc[0]
-    assert line["95 % interval"] == "34.91-39.14" and line["sd"] == "test set only"
+    assert line["95 % interval"] == "34.91-39.14"
+    assert line["sd"] == "test set only"
     assert any("test set only: one seed" in note for note in notes([row()]))
 
 

@@ -23,7 +23,9 @@ def test_models_that_have_all_tasks_stand_in_it_best_first(tmp_path):
 def test_it_is_put_between_the_marks(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"# a\n{short.START}old\n{short.END}rest\n")
-    assert short.put("new\n", readme) and short.put("new\n", readme)
+    assert short.put("new\n", readme)
+    assert short.put("new\n", readme)
     assert readme.read_text() == f"# a\n{short.START}\nnew\n\n{short.END}rest\n"
     readme.write_text("none")
-    assert not short.put("new\n", readme) and readme.read_text() == "none"
+    assert not short.put("new\n", readme)
+    assert readme.read_text() == "none"

@@ -25,7 +25,8 @@ def test_warns_once_of_a_plateau_at_the_label_entropy():
     flat = [math.log(10) * (1 + 0.02 * (-1) ** i) for i in range(190)]  # noise averages out
     assert train(flat).warnings == []
     watch = train(flat + flat)
-    assert len(watch.warnings) == 1 and "plateau" in watch.warnings[0]
+    assert len(watch.warnings) == 1
+    assert "plateau" in watch.warnings[0]
     assert "warmup" in watch.warnings[0]
 
 

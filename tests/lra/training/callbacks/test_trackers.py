@@ -27,7 +27,8 @@ def test_the_final_scores_are_metrics(tmp_path):
     logger = Guarded(CSVLogger(tmp_path, name="csv"))
     logger.record(row(last_step=5), tmp_path / "row.json")
     text = next(tmp_path.glob("csv/*/metrics.csv")).read_text()
-    assert "test/final_accuracy" in text and "0.37" in text
+    assert "test/final_accuracy" in text
+    assert "0.37" in text
 
 
 @pytest.mark.filterwarnings("ignore")  # theirs
