@@ -14,13 +14,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from lra.arguments import number, numbers
 
 from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
 from lra import config
 from lra.certificate import named
-from lra.errors import exit_code
+from lra.cli import exit_code, number, numbers
 from lra.files import replacing
 from lra.machine import cores
 from lra.training import runtime

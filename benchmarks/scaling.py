@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
-from lra.arguments import numbers
 
 from benchmarks import settings
 from lra import config
 from lra.certificate import named
+from lra.cli import exit_code, numbers
 from lra.efficiency.report import exponent
-from lra.errors import UserError, exit_code
+from lra.errors import UserError
 from lra.files import replacing
 from lra.machine import cores
 from lra.training import runtime
