@@ -1,4 +1,4 @@
-"""Tells the certificate (lra/check.py) how closely a test's comparisons agreed."""
+"""Tells the certificate (lra/certificate.py) how closely a test's comparisons agreed."""
 
 import pytest
 
