@@ -14,7 +14,7 @@ from lra.files import locked
 
 
 def folder(task, data) -> Path:
-    """Where the packed task lies: <data.root>/<task>/<variant>."""
+    """Returns the folder of the packed task: <data.root>/<task>/<variant>."""
     return Path(data.root) / task.name / task.variant
 
 
@@ -46,5 +46,5 @@ def prepare(task, data) -> Manifest:
 
 
 def unfinished(path: Path) -> Path:
-    """Where a task keeps what it needs until its data at `path` are packed."""
+    """Returns the folder of a task's unfinished work, until its data at `path` are packed."""
     return path.parent / f".{path.name}-unfinished"

@@ -103,7 +103,7 @@ def is_archive(path: Path) -> bool:
 
 
 def kind(path: Path) -> str:
-    """What a file that is no archive seems to be."""
+    """Returns the kind of a file that is not an archive, in words."""
     with open(path, "rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

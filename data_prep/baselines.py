@@ -1,4 +1,4 @@
-"""What trivial rules score on packed splits: name -> split -> accuracy, all fitted on train."""
+"""Scores of trivial rules on packed splits: name -> split -> accuracy, all fitted on train."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression

@@ -58,7 +58,8 @@ def passport(manifest: Manifest, pixels: bool) -> str:
 
 
 def defects(path: Path, manifest: Manifest, pixels: bool) -> list[str]:
-    """What the packed data show by themselves; labels that mean nothing need a probe."""
+    """Returns the defects that packed data show by themselves; labels without a meaning need a
+    probe."""
     try:
         splits = {name: load(path, manifest, name) for name in manifest.counts}
     except UserError as error:

@@ -55,7 +55,7 @@ def split_of_rows(array: np.ndarray, labels: np.ndarray, index: np.ndarray) -> S
 
 
 class Manifest(BaseModel):
-    """What a data set is and where it comes from."""
+    """The facts of a data set and its origin."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,7 +105,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """None where there is no complete data set."""
+    """Reads the manifest; None where the data set is absent or incomplete."""
     file = path / "manifest.json"
     if not file.exists():
         return None

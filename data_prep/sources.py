@@ -1,4 +1,4 @@
-"""Where the original files of a task are: data.archive, a folder in LRA_ARCHIVES, a download."""
+"""Finds the original files of a task: data.archive, a folder in LRA_ARCHIVES, a download."""
 
 import os
 import re
@@ -53,8 +53,8 @@ def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
 
 
 def describe(path: Path, wanted: re.Pattern) -> str:
-    """What a manifest says of the source: names and, of archives that hold wanted members, sums; no
-    absolute path."""
+    """Describes the source for a manifest: names and, of archives that hold wanted members, sums;
+    no absolute path."""
     if not path.is_dir():
         return f"{path.name} (sha256 {sha256(path)})"
     loose, archives = False, []

@@ -1,4 +1,4 @@
-"""What the commands share: help, key=value arguments, exit codes, and errors as one sentence."""
+"""Everything that the commands share: help, key=value arguments, exit codes, errors as sentences."""
 
 import functools
 import os

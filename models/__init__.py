@@ -1,1 +1,1 @@
-"""What is compared: one trunk, and one file for each mechanism."""
+"""The models: one trunk, and one file for each mechanism. Imports nothing of lra."""

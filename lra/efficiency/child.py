@@ -134,7 +134,7 @@ class Subject:
         return Cost(memory=memory, flops=counted.flops, attention=counted.attention)
 
     def count(self, train: bool) -> flops.Count:
-        """Of a whole batch, from batches of one and of two: the rest is linear in the batch."""
+        """Counts a whole batch from batches of one and two: operations are linear in the batch."""
 
         def step(size: int):
             # torch's counter cannot follow parameters through modules in inference mode

@@ -56,7 +56,8 @@ def _real_fft_back(shape, dims, *_, out_shape=None, **__) -> int:
 
 @register_flop_formula(torch.ops.lra.resample)
 def _filter(shape, length, *_, **__) -> int:
-    """As it is computed: by products of half the size, or by a Fourier transform each way."""
+    """Counts the filter as it is computed: two products of half the size, or a Fourier transform
+    each way."""
     B, N, D = shape
     if by_product(N, length, D):
         return B * N * length * D

@@ -43,7 +43,7 @@ POLL = 0.02  # seconds between looks at a child's memory
 
 @dataclass
 class Cell:
-    """What one measurement is of; id is the hash of what decides it."""
+    """A configuration to be measured; id is the hash of what decides the measurement."""
 
     model: str
     configuration: Configuration
@@ -80,7 +80,7 @@ def compose(model: str, length: int, batch: int, overrides: list[str]) -> Config
 
 
 def named(models: str) -> list[str]:
-    """In the order given, the baselines first."""
+    """Returns the models in the order given, the baselines first."""
     known = [*config.models(), *SPECIAL]
     chosen = config.models() if models == "all" else models.split(",")
     for model in chosen:
@@ -103,7 +103,7 @@ def changing(overrides: list[str]) -> list[str]:
 
 
 def memory_of_machine() -> int:
-    """Bytes; of the control group, where that has less."""
+    """Returns the bytes of memory of the machine, or of the control group where it has less."""
     total = psutil.virtual_memory().total
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
@@ -234,13 +234,13 @@ class Lab:
                 self.found[measurement.cell].append(measurement)
 
     def _raised(self, met: Measurement) -> bool:
-        """Whether the limit that it met is higher now."""
+        """Returns whether the limit that a measurement met is higher now."""
         if met.status == "timeout":
             return met.limit_seconds < self.limits.seconds
         return met.status == "oom" and met.limit_bytes < self.limits.bytes
 
     def left(self) -> Iterator[tuple[int, Cell]]:
-        """Round after round."""
+        """Yields the measurements to do, round after round."""
         for round_ in range(self.rounds):
             for cell in self.cells:
                 known = self.found[cell.id]
@@ -249,7 +249,7 @@ class Lab:
                     yield round_, cell
 
     def most_seconds_left(self) -> float:
-        """The limit for each of a cell's two children."""
+        """Returns the seconds if each of a cell's two children takes all that it may."""
         return 2 * self.limits.seconds * len(list(self.left()))
 
     def seconds_left(self) -> float:

@@ -29,7 +29,7 @@ class Timing(Record):
 
 
 class Cost(Record):
-    """What does not depend on the machine's load. memory: peak above the level before the model."""
+    """Costs that no load changes. memory: peak above the level before the model."""
 
     memory: Memory
     flops: int

@@ -1,4 +1,4 @@
-"""What the measurements say: medians, ratios to the transformer, growth, where a model overtakes.
+"""Numbers from measurements: medians, ratios to the transformer, growth, where a model overtakes.
 
 A number is the median over the rounds. A ratio is taken before that, between each round and the
 other model's round that is nearest in time, so that a machine that slows down does not enter it.
@@ -29,7 +29,7 @@ def sizes(config: dict) -> tuple:
 
 @dataclass
 class Rounds:
-    """Of one model at one length. phase: training or inference."""
+    """The rounds of one model at one length. phase: training or inference."""
 
     rounds: list[Measurement]
 
@@ -54,11 +54,11 @@ class Rounds:
         return lost[0] if lost else "done"
 
     def seconds(self, phase: str) -> float | None:
-        """Of a step."""
+        """Returns the seconds of a step."""
         return _median(median(t.step_seconds) for t in self.timings(phase))
 
     def quartiles(self, phase: str) -> tuple[float, float] | None:
-        """Of the seconds of all timed steps of all rounds."""
+        """Returns the quartiles of the seconds of all timed steps of all rounds."""
         steps = [s for t in self.timings(phase) for s in t.step_seconds]
         if len(steps) < 2:
             return None
@@ -66,12 +66,12 @@ class Rounds:
         return low, high
 
     def cost(self, phase: str) -> Cost | None:
-        """Of the first round that has it: it does not depend on the machine's load."""
+        """Returns the cost in the first round that has it: no load changes a cost."""
         known = (getattr(m, f"{phase}_cost") for m in self.rounds)
         return next(filter(None, known), None)
 
     def bytes(self, phase: str) -> int | None:
-        """Peak memory."""
+        """Returns the peak memory."""
         cost = self.cost(phase)
         return cost.memory.peak_bytes if cost else None
 
@@ -84,7 +84,8 @@ class Rounds:
         return _median(median(getattr(t, name)) for t in self.timings(phase) if getattr(t, name))
 
     def compile_seconds(self, phase: str) -> float | None:
-        """What the first step took beyond a later one: compiling, and tables made once."""
+        """Returns the seconds of the first step beyond a later one: compiling, and tables made
+        once."""
         return _median(t.first_seconds - median(t.step_seconds) for t in self.timings(phase))
 
     @property
@@ -100,7 +101,8 @@ class Rounds:
 
 
 def _ratios(cell: Rounds, over: Rounds, phase: str) -> list[float]:
-    """Of each round: how many times faster than the other's round that is nearest in time."""
+    """Returns for each round how many times faster it is than the other model's round that is
+    nearest in time."""
     ours, theirs = cell.timed(phase), over.timed(phase)
     if not theirs:
         return []
@@ -164,7 +166,7 @@ class Bench:
 
     @cached_property
     def longest(self) -> int:
-        """Of the lengths at which most models were measured."""
+        """The longest of the lengths at which most models were measured."""
         measured = [length for _, length in self.cells]
         return max(self.lengths, key=lambda length: (measured.count(length), length))
 
@@ -174,7 +176,7 @@ class Bench:
         return cell if cell and set(wanted) == {sizes(cell.first.config)} else None
 
     def speedup(self, model: str, length: int, phase: str, over: str) -> float | None:
-        """How many times faster than the model `over` at the same length."""
+        """Returns how many times faster a model is than the model `over` at the same length."""
         ours, theirs = (self.cells.get((name, length)) for name in (model, over))
         if ours is None or theirs is None:
             return None
@@ -192,7 +194,7 @@ class Bench:
         return (median(found), max(found)) if found else None
 
     def memory_ratio(self, model: str, length: int, phase: str, over: str) -> float | None:
-        """Its peak over that of the model `over`: below 1 is less."""
+        """Returns the peak memory over the peak of the model `over`: below 1 is less."""
         pair = [self.cells.get((name, length)) for name in (model, over)]
         ours, theirs = (cell.bytes(phase) if cell else None for cell in pair)
         return ours / theirs if ours and theirs else None
@@ -241,7 +243,7 @@ class Bench:
 
     @property
     def origin(self) -> str:
-        """When, and by which code."""
+        """The days of the measurements, and the commits that made them."""
         every = [m for cell in self.cells.values() for m in cell.rounds]
         days = sorted({m.started[:10] for m in every})
         commits = sorted({(m.commit or "-")[:7] + ("+" if m.dirty else "") for m in every})
@@ -292,7 +294,7 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
 
 
 def largest(found: list[Bench]) -> Bench | None:
-    """Where most was measured, as the models are: what was compiled or has other settings counts
+    """Returns the bench with most cells of the models as they are: a compiled or changed one counts
     only where there is nothing else."""
 
     def order(bench: Bench) -> tuple:

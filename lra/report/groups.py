@@ -25,7 +25,7 @@ SIZE_MATCHED = 0.1  # LRA's rule: at most 10 % more parameters than the transfor
 
 
 class Key(NamedTuple):
-    """What the lines of one table share. fingerprint: the beginning of the data's."""
+    """The facts that the lines of one table share. fingerprint: the beginning of the data's."""
 
     task: str
     variant: str

@@ -1,4 +1,4 @@
-"""What the seeds and the test set allow to say: intervals, and comparisons of two models.
+"""Intervals, and comparisons of two models, as far as seeds and test set allow.
 
 Every seed of a model is scored on the same test set. Its score therefore varies for two reasons:
 the seed, which n seeds average out, and the test set, which they do not.

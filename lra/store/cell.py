@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def last(self) -> Path:
-        """Where training stands; removed once the cell is done."""
+        """The last checkpoint; removed once the cell is done."""
         return self.work / "last.ckpt"
 
     @property

@@ -1,4 +1,4 @@
-"""Who works on a cell: one worker at a time, on one machine or on many that share a file system.
+"""Claims on cells: one worker at a time, on one machine or on many that share a file system.
 
 A claim is a file, claim-1.json, claim-2.json, ..., made exclusively; the one with the highest
 number counts. Its holder renews it by a counter inside. A
@@ -106,7 +106,7 @@ class Claim:
 
 
 def newest(folder: Path) -> tuple[int, dict | None]:
-    """The claim that counts: its number (0: there is none) and its content."""
+    """Returns the number of the claim that counts (0: no claim) and its content."""
     while True:
         path = max(folder.glob("claim-*.json"), key=_number, default=None)
         if path is None:
@@ -116,7 +116,8 @@ def newest(folder: Path) -> tuple[int, dict | None]:
 
 
 def held(folder: Path) -> bool:
-    """Whether somebody seems to be at work, at a glance: a holder that died elsewhere still is."""
+    """Returns whether somebody seems to be at work, at a glance: a holder that died on another
+    machine still seems to be."""
     number, content = newest(folder)
     return bool(number) and not _free(content)
 

@@ -60,8 +60,8 @@ def _upgrade_1(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(content: dict[str, Any], path: Path) -> None:
-    """Whole or not at all. Through memory, since torch's own writer reports a full disk as a bug,
-    and Lightning's stages every checkpoint in the system's temporary folder."""
+    """Writes a checkpoint whole or not at all. Through memory, since torch's own writer reports a
+    full disk as a bug, and Lightning's stages every checkpoint in the system's temporary folder."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as temporary:
@@ -69,7 +69,7 @@ def write(content: dict[str, Any], path: Path) -> None:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """How the Trainer writes checkpoints, on one rank."""
+    """Writes checkpoints for the Trainer, on one rank."""
 
     def save_checkpoint(self, checkpoint, path, storage_options=None) -> None:
         write(checkpoint, Path(path))

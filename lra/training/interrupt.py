@@ -40,7 +40,7 @@ class StopSignal:
         self._ears.close()
 
     def install(self) -> None:
-        """Again at the start of every Lightning stage, which puts its own handler in front."""
+        """Takes the signals over again: every Lightning stage puts its own handler in front."""
         for number in EXIT_CODES:
             signal.signal(number, lambda *_: None)
 

@@ -25,7 +25,10 @@ SPARE = 0.9  # a trial that takes more of the free memory does not fit
 
 
 def choose(cfg: DictConfig, cell: Cell, batch_size: int, resumed: dict | None) -> int | None:
-    """None: the batch as it is. batch_size: of one device."""
+    """Returns how many examples go through at once; None: the whole batch.
+
+    batch_size: the share of one device.
+    """
     wanted = cfg.trainer.micro_batch
     if wanted != "auto":
         return wanted if wanted and wanted < batch_size else None
@@ -37,7 +40,8 @@ def choose(cfg: DictConfig, cell: Cell, batch_size: int, resumed: dict | None) -
 
 
 def halved(attempts: list[Row], batch_size: int) -> int:
-    """What follows attempts at a cell of which the last ran out of memory; 0: nothing smaller."""
+    """Returns the size after attempts at a cell of which the last ran out of memory; 0: nothing is
+    smaller."""
     last = attempts[-1].environment.get("micro_batch")
     if last is None:  # it was killed before it could say: all the last ones halve the batch
         in_a_row = list(takewhile(lambda row: row.status == "oom", reversed(attempts)))
@@ -54,7 +58,7 @@ def largest(cfg: DictConfig, batch_size: int) -> int:
 
 
 def fits(cfg: DictConfig, size: int) -> bool:
-    """Whether a step on `size` examples of the full length does."""
+    """Returns whether a step on `size` examples of the full length fits into memory."""
     import torch
 
     if cfg.trainer.accelerator == "gpu" and torch.cuda.is_available():

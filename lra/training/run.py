@@ -1,4 +1,4 @@
-"""What takes part in training one cell, built from its configuration."""
+"""The training of one cell: its data, module, trainer and callbacks, from its configuration."""
 
 from typing import Any
 

@@ -61,7 +61,7 @@ def return_freed_memory() -> None:
 
 
 def thread_count(wanted: int | None) -> int:
-    """Those asked for, else OMP_NUM_THREADS, else all cores."""
+    """Returns the threads asked for, else OMP_NUM_THREADS, else the number of cores."""
     return wanted or int(os.environ.get("OMP_NUM_THREADS", cores()))
 
 
@@ -74,7 +74,7 @@ def threads(wanted: int | None, resumed: dict | None) -> None:
 
 
 def changed(environment: dict, resumed: dict) -> dict[str, list]:
-    """What differs from where the checkpoint was written: key -> [then, now]."""
+    """Returns the facts of the machine that differ from the checkpoint's: key -> [then, now]."""
     then = resumed["lra"]["environment"]
     return {
         key: [then.get(key), environment.get(key)]

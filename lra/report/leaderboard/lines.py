@@ -3,6 +3,8 @@
 from collections import defaultdict
 from pathlib import Path
 
+import pandas as pd
+
 from lra import certificate, config
 from lra.config import flatten
 from lra.efficiency.records import Measurement
@@ -36,6 +38,7 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
             _plain(
                 model=f"[{name}]",
                 score=metric.scale * values["test"],
+                order=metric.order(values["test"]),
                 origin="trivial rule",
                 badges=[],
                 provenance={"facts": [["what", "a rule that learns nothing of the sequence"]]},
@@ -53,6 +56,7 @@ def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
         "rank": entry.rank,
         "model": entry.name,
         "score": scale * entry.mean,
+        "order": entry.metric.order(entry.mean),
         "low": scale * low,
         "high": scale * high,
         "seeds": len(entry.rows),
@@ -82,6 +86,7 @@ def figures() -> list[dict]:
                 protocol=figure.publication,
                 metric=published.METRIC.heading,
                 score=None if figure.failed else figure.accuracy,
+                order=1.0 if figure.failed else -figure.accuracy / 100,
                 origin=PUBLISHED,
                 badges=badges + (["failed: chance"] if figure.failed else []),
                 provenance={
@@ -164,11 +169,17 @@ def provenance(group: list[Row], root: Path) -> dict:
                 "val": _with_unit(row.selection, val),
                 "row": f"{row.task}/{row.label}/{row.name}.json",
                 "command": row.command,
-                "curve": [] if curve is None else curve.round(5).values.tolist(),
+                "metric": row.selection.heading,
+                "curve": [] if curve is None else _scaled(curve, row.selection),
             }
         )
     settings = {key: str(value) for key, value in sorted(flatten(first.config).items())}
     return {"facts": facts, "seeds": seeds, "config": settings}
+
+
+def _scaled(curve: pd.DataFrame, metric: Metric) -> list[list[float]]:
+    """Returns the points of a curve, the val metric as it is shown."""
+    return curve.assign(val=metric.scale * curve.val).round(5).values.tolist()
 
 
 def _with_unit(metric: Metric, score: Score) -> str:

@@ -85,7 +85,8 @@ def _heading(metrics: set[str]) -> str:
 
 
 def badge_kind(badge: str) -> str:
-    """What speaks for a line, what only describes it, and all else, which a phone shows, too."""
+    """Returns good for praise, plain for a description, and doubt for all else, which a phone
+    shows, too."""
     if badge in ("size-matched", "certificate"):
         return "good"
     return "plain" if badge in ("dense", "submitted") or badge.startswith("chosen") else "doubt"
@@ -100,7 +101,7 @@ def _json(values) -> bytes:
 
 
 def _order(line: dict) -> tuple:
-    """What was measured first; then task by task, the best on top."""
+    """Returns the sort key: measured lines first, then task by task, the best on top."""
     published = line["origin"] == origins.PUBLISHED
-    score = -1.0 if line["score"] is None else line["score"]
-    return published, line["protocol"], line["task"], line["variant"], -score, line["model"]
+    place = line["protocol"], line["task"], line["variant"], line["metric"]
+    return published, *place, line["order"], line["model"]

@@ -140,7 +140,7 @@ def _memory(bench: Bench, cell: Rounds, phase: str) -> str:
 
 
 def _details(bench: Bench) -> Table:
-    """Of training at the longest length."""
+    """Returns the table of training at the longest length."""
     longest = bench.longest
     lines = []
     for model in bench.models:
@@ -261,7 +261,8 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, st
 
 
 def _ours(bench: Bench, model: str, metric: str, n: int, other: str | None) -> str:
-    """Of training, at the length that stands for n; other: to whom a ratio is."""
+    """Returns our value in training at the length that stands for n; other: the model under a
+    ratio."""
     near = [length for length in bench.lengths if abs(length / n - 1) <= NEAR]
     cell = bench.cells.get((model, near[0])) if near else None
     if cell is None:

@@ -67,7 +67,7 @@ class Document:
         return pd.concat(frames).to_csv(index=False) if frames else ""
 
     def latex(self) -> str:
-        r"""To be read by \input; needs booktabs, and adjustbox to fit the page."""
+        r"""Returns the text for \input; it needs booktabs, and adjustbox to fit the page."""
         text = "% written by python -m lra.tables; do not edit\n"
         for i, table in enumerate(self.tables):
             if i % 10 == 9:
@@ -122,7 +122,7 @@ class Document:
 
 
 def _markdown(text: str) -> str:
-    """As text: no markup, no HTML, no end of the line."""
+    """Returns the text without markup, HTML or line ends."""
     text = re.sub(r"([\\|*`\[\]])", r"\\\1", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
@@ -134,7 +134,7 @@ def _latex(text: str) -> str:
 
 
 def _latin(text: str) -> str:
-    """What pdflatex has no letter for would stop it."""
+    """Returns the text with a ? for every letter that would stop pdflatex."""
     line = " ".join(text.split())
     return "".join(c if c < "\u0180" and c.isprintable() else "?" for c in line)
 

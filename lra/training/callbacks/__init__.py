@@ -1,4 +1,4 @@
-"""What watches a training: speed, memory, loss, energy, the progress bar, trackers.
+"""Callbacks that watch a training: speed, memory, loss, energy, progress; and the trackers.
 
 Imports lra.store and what lies below.
 """

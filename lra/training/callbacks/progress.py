@@ -1,4 +1,4 @@
-"""What a run shows while it works: a rich bar on a terminal, now and then a line elsewhere."""
+"""The progress of a run: a rich bar on a terminal, now and then a line elsewhere."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Where curves go while a run trains, and its row at the end: CSV files, W&B or TensorBoard.
+"""Trackers, which take the curves of a run and its row at the end: CSV files, W&B, TensorBoard.
 
 A tracker is a convenience: one that cannot start is replaced by CSV files, one that breaks is left
 out from then on, and the run goes on.
