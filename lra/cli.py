@@ -1,4 +1,4 @@
-"""Everything that the commands share: help, key=value arguments, exit codes, errors as sentences."""
+"""All that the commands share: help, key=value arguments, exit codes, errors as one sentence."""
 
 import functools
 import os

@@ -168,7 +168,7 @@
       x: s.curve.map((p) => p[0]), y: s.curve.map((p) => p[2]), name: `seed ${s.seed}`,
       mode: "lines+markers", line: { color: colours[i % colours.length] },
     }));
-    (await plotly).newPlot(place, traces, layout("step", `val ${seeds[0].metric}`, { legend: seeds.length > 1 }), settings);
+    (await plotly).newPlot(place, traces, layout("step", `val ${plain(seeds[0].metric)}`, { legend: seeds.length > 1 }), settings);
   }
   function trade_off(Plotly, points) {
     const largest = Math.max(...points.map((p) => p.memory));
@@ -177,9 +177,9 @@
       textposition: "top center",
       error_y: { type: "data", array: [p.error[0]], arrayminus: [p.error[1]], thickness: 1 },
       marker: { size: [8 + 34 * Math.sqrt(p.memory / largest)], opacity: 0.65, color: colours[i % colours.length], line: { color: css("--ink"), width: 1 } },
-      hovertemplate: `${plain(p.model)}<br>${p.score.toFixed(2)} (${p.metric})<br>${p.speed.toFixed(1)} examples/s<br>${p.memory.toFixed(0)} MB<extra></extra>`,
+      hovertemplate: `${plain(p.model)}<br>${p.score.toFixed(2)} (${plain(p.metric)})<br>${p.speed.toFixed(1)} examples/s<br>${p.memory.toFixed(0)} MB<extra></extra>`,
     }));
-    Plotly.react("trade_off", traces, layout("training examples/s (area: peak memory)", `test ${points[0].metric}`, { xaxis: { type: "log", dtick: "D2" } }), settings);
+    Plotly.react("trade_off", traces, layout("training examples/s (area: peak memory)", `test ${plain(points[0].metric)}`, { xaxis: { type: "log", dtick: "D2" } }), settings);
   }
   function lengths(Plotly, series, name) {
     const last = (s) => s.points.at(-1)?.[1] ?? 0;

@@ -203,11 +203,12 @@ def test_what_comes_from_a_row_is_text(opened):
         protocol=NASTY,
         device=NASTY,
         badges=[NASTY],
+        metric=NASTY,
         provenance={
             "facts": [[NASTY, NASTY]],
             "seeds": [
                 {k: NASTY for k in ("seed", "test", "val", "row", "command")}
-                | {"curve": [[1, 1, 0.5]]}
+                | {"curve": [[1, 1, 0.5]], "metric": NASTY}
             ],
             "config": {NASTY: NASTY},
         },
