@@ -142,8 +142,8 @@ def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(run, number, code):
 
 
 def test_a_second_ctrl_c_exits_at_once(run):
-    # a step of this one takes seconds, so that both signals fall inside one
-    slow = ["model.d_model=512", "model.d_ff=4096", "batch_size=512", "max_eval_examples=1"]
+    # a step of this one takes two seconds, so that both signals fall inside one
+    slow = ["model.d_model=512", "model.d_ff=4096", "batch_size=192", "max_eval_examples=1"]
     child = run.start(*LONG, *slow, "trainer.checkpoint_seconds=0")
     until_checkpoint(run, child)
     time.sleep(0.5)
@@ -284,7 +284,7 @@ def test_one_cell_is_run_by_one_process(run):
 
 def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
     """The second one takes the cell over and finishes it; the first one wakes up and ends."""
-    soon = ["results.renew=0.2", "results.expire=2", "max_steps=600", *LONG[1:]]
+    soon = ["results.renew=0.2", "results.expire=2", "max_steps=300", *LONG[1:]]
     child = run.start(*soon)
     until_checkpoint(run, child)
     child.send_signal(signal.SIGSTOP)
@@ -293,7 +293,7 @@ def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1, err
     assert "took this cell over" in err
-    assert [(row.status, row.last_step) for row in run.rows()] == [("done", 600)]
+    assert [(row.status, row.last_step) for row in run.rows()] == [("done", 300)]
     assert checkpoint(run) is None
 
 
@@ -304,7 +304,7 @@ def test_bf16_trains(run):
 
 @pytest.mark.parametrize("model", ["fourier", "transformer"])
 def test_the_paper_presets_train(run, model):
-    few = ["batch_size=2", "max_steps=2", "max_eval_examples=4"]
+    few = ["batch_size=2", "max_steps=2", "max_eval_examples=4", "model.seq_len=255"]
     result = run("protocol=paper", f"model={model}", *few)
     assert result.returncode == 0, result.stderr
     (row,) = run.rows()

@@ -166,15 +166,15 @@ def test_a_mistyped_command_is_said(monkeypatch):
 
 def test_two_sweeps_share_a_grid(run):
     """Started together, they compute each cell once; each reports what the other one has."""
-    both = [run.start("-m", "seed=0,1,2", "max_steps=20") for _ in range(2)]
+    both = [run.start("-m", "seed=0,1", "max_steps=20") for _ in range(2)]
     outputs = [sweep.communicate(timeout=300) for sweep in both]
     assert [sweep.returncode for sweep in both] == [0, 0], outputs
     assert [(r.seed, r.attempt, r.status) for r in run.rows()] == [
-        (seed, 1, "done") for seed in range(3)
+        (seed, 1, "done") for seed in range(2)
     ]
     assert any("running elsewhere" in out or "Done already" in out for out, _ in outputs)
-    status = run("-m", "seed=0,1,2", "max_steps=20")
-    assert "3 cells: 3 skipped" in status.stdout
+    status = run("-m", "seed=0,1", "max_steps=20")
+    assert "2 cells: 2 skipped" in status.stdout
 
 
 @pytest.mark.slow

@@ -121,10 +121,10 @@ print(anonymous() - before)
 
 
 def test_the_loader_keeps_little_in_memory(tmp_path):
-    """600 MB of Path-X-like data: mapped pages are not counted, and nothing is copied to stay."""
-    pixels = np.broadcast_to(np.arange(16384, dtype=np.uint8), (36_000, 16384))
-    labels = np.arange(36_000) % 2
-    parts = {"train": (0, 35_000), "val": (35_000, 35_500), "test": (35_500, 36_000)}
+    """300 MB of Path-X-like data: mapped pages are not counted, and nothing is copied to stay."""
+    pixels = np.broadcast_to(np.arange(16384, dtype=np.uint8), (18_000, 16384))
+    labels = np.arange(18_000) % 2
+    parts = {"train": (0, 17_000), "val": (17_000, 17_500), "test": (17_500, 18_000)}
     splits = {k: split_of_rows(pixels, labels, np.arange(*ends)) for k, ends in parts.items()}
     facts = {"task": "t", "variant": "v", "source": "s", "generator": None, "baselines": {}}
     manifest = pack(tmp_path, splits, vocabulary=["0"], documents=1, **facts)
