@@ -57,7 +57,7 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _must_be_whole(archive: tarfile.TarFile) -> None:
-    """Tarfile takes a header that it cannot read for the end. The end is a block of zeros; reading
+    """tarfile takes a header that it cannot read for the end. The end is a block of zeros; reading
     on to the last byte has the compression's checksum compared."""
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

@@ -20,17 +20,19 @@ from lra.store import runs
 def rekey_rows(root: Path) -> int:
     """Rewrites the rows below `root`; returns how many."""
     count = 0
-    for path in sorted(root.glob("runs/**/*.json")):
-        if json.loads(path.read_bytes()).get("schema_version") != 1:
-            continue
-        row = runs.read(path)
-        curve = path.with_suffix(".csv")
-        runs.write(
-            path.parent,
-            row,
-            runs.read_values(path),
-            runs.parse_curve(curve) if curve.exists() else None,
-        )
+    contents = {path: json.loads(path.read_bytes()) for path in root.glob("runs/**/*.json")}
+    old = [path for path, content in contents.items() if content.get("schema_version") == 1]
+    for path in sorted(old, key=lambda path: (contents[path]["finished"], path)):
+        row, curve = runs.read(path), path.with_suffix(".csv")
+        times = row.started, row.finished
+        written = [(r.started, r.finished) for r, _ in runs.read_cell(path.parent, row.cell)]
+        if times not in written:  # else a kill came before the old one was removed
+            runs.write(
+                path.parent,
+                row,
+                runs.read_values(path),
+                runs.parse_curve(curve) if curve.exists() else None,
+            )
         for ending in (".json", ".npy", ".csv"):
             path.with_suffix(ending).unlink(missing_ok=True)
         count += 1

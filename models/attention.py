@@ -125,7 +125,7 @@ def softmax_attention(
 
 
 def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], mask: Tensor):
-    """Attend on (1, H, n, K), one sequence after the other, n its own length; padding gets 0."""
+    """attend on (1, H, n, K), one sequence after the other, n its own length; padding gets 0."""
     N, outputs = mask.shape[1], []
     for i, n in enumerate(mask.sum(1).tolist()):
         o = attend(*(x[i : i + 1, :, :n] for x in inputs))

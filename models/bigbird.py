@@ -94,7 +94,7 @@ class BigBirdAttention(MultiHeadAttention):
 
 
 def select(x: Tensor, index: Tensor) -> Tensor:
-    """X (B, H, C, size, K), index (B, H, C, S) of blocks -> (B, H, C, S size, K)."""
+    """x (B, H, C, size, K), index (B, H, C, S) of blocks -> (B, H, C, S size, K)."""
     B, H, C = x.shape[:3]
     start = torch.arange(B * H, device=x.device).view(B, H, 1, 1) * C
     rows = x.reshape(B * H * C, -1).index_select(0, (index + start).flatten())

@@ -10,7 +10,7 @@ from models.embedding import Embedding
 
 
 def pool(x: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """X (B, N, D), mask (B, N) -> (B, D): the CLS position, or the mean over the real ones."""
+    """x (B, N, D), mask (B, N) -> (B, D): the CLS position, or the mean over the real ones."""
     if pooling == "cls":
         return x[:, 0]
     weight = mask[..., None].to(x.dtype)
@@ -66,7 +66,7 @@ class Classifier(nn.Module):
         )
 
     def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Ids (B, N), lengths (B,) -> (B, D)."""
+        """ids (B, N), lengths (B,) -> (B, D)."""
         x, mask = self.embedding(ids, lengths)
         for block in self.blocks:
             x, mask = block(x, mask)

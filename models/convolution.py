@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:
-    """X (B, N, D), kernels (D, N) -> (B, N, D), in float32 or more:
+    """x (B, N, D), kernels (D, N) -> (B, N, D), in float32 or more:
 
     y_n = sum_{l >= 0} after_l x_{n - l} + sum_{l >= 0} before_l x_{n + l}
     """

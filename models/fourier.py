@@ -25,7 +25,7 @@ from models.block import Block
 
 
 def spectral_filter(x: Tensor, keep: int) -> Tensor:
-    """X (B, N, D) -> (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
+    """x (B, N, D) -> (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
 
     Both transforms are orthonormal, 1 <= keep <= N. Half precision is computed in float32.
     """

@@ -21,7 +21,7 @@ class KernelizedAttention(MultiHeadAttention):
 
 
 def gaussian_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """X (.., N, K), y (.., M, K) -> (.., N, M)."""
+    """x (.., N, K), y (.., M, K) -> (.., N, M)."""
     x, y = x * x.shape[-1] ** -0.25, y * y.shape[-1] ** -0.25
     # x . y - |x|^2 / 2 - |y|^2 / 2 as one product, so that (N, M) is written twice and no more
     x = torch.cat([x, -x.square().sum(-1, keepdim=True) / 2, torch.ones_like(x[..., :1])], dim=-1)

@@ -68,7 +68,7 @@ class NystromAttention(MultiHeadAttention):
 
 
 def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mask (B, N) -> weights (B, m, N) that average segment j = floor(position m / length), and
+    """mask (B, N) -> weights (B, m, N) that average segment j = floor(position m / length), and
     which of the m segments have a token at all (B, m)."""
     position = torch.arange(mask.shape[1], device=mask.device)
     segment = position * m // mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)

@@ -82,12 +82,12 @@ class LSHAttention(nn.Module):
 
 
 def take(x: Tensor, order: Tensor) -> Tensor:
-    """X (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
+    """x (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
     return take_rows(x[:, :, None], order)
 
 
 def take_rows(x: Tensor, order: Tensor) -> Tensor:
-    """X (B, H, R or 1, N, K), order (B, H, R, N) -> (B, H, R, N, K): whole rows at once."""
+    """x (B, H, R or 1, N, K), order (B, H, R, N) -> (B, H, R, N, K): whole rows at once."""
     B, H, R, N, K = x.shape
     start = torch.arange(B * H * R, device=x.device).view(B, H, R, 1) * N
     return x.reshape(-1, K).index_select(0, (order + start).flatten()).view(*order.shape, K)

@@ -48,7 +48,7 @@ class SinkhornAttention(Projections):
         return self.out(merge_heads(o))
 
     def permutation(self, x: Tensor, mask: Tensor) -> Tensor:
-        """X (B, N, D) -> S (B, H, C, C), 0 where a block has no token."""
+        """x (B, N, D) -> S (B, H, C, C), 0 where a block has no token."""
         size = min(self.block, x.shape[1])
         real = blocks(mask, size, 1)[..., None].to(x.dtype)  # (B, C, size, 1)
         means = (blocks(x, size, 1) * real).sum(2) / real.sum(2).clamp(min=1)  # (B, C, D)
@@ -73,14 +73,14 @@ class SinkhornAttention(Projections):
 
 
 def with_sorted(x: Tensor, S: Tensor) -> Tensor:
-    """X (B, H, C, size, K), S (B, H, C, C) -> (B, H, C, 2 size, K): each block, then what S brings
+    """x (B, H, C, size, K), S (B, H, C, C) -> (B, H, C, 2 size, K): each block, then what S brings
     there. Heads lie inside the length in memory, as attention wants them."""
     brought = (S @ x.flatten(3)).view_as(x)
     return torch.cat([x.movedim(1, 3), brought.movedim(1, 3)], dim=2).movedim(3, 1)
 
 
 def sinkhorn(scores: Tensor, used: Tensor, iterations: int) -> Tensor:
-    """Scores (B, H, C, C), used (B, 1, C) -> exp(scores) with rows, then columns, made to sum to 1,
+    """scores (B, H, C, C), used (B, 1, C) -> exp(scores) with rows, then columns, made to sum to 1,
     `iterations` times, among the used rows and columns; 0 elsewhere."""
     pairs = used[..., :, None] & used[..., None, :]
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -255,7 +255,7 @@ def _free_tail(rng, occupied, sprites, degree, tail):
 
 @njit(nogil=True, cache=True)
 def _stamp(canvas, sprite, point):
-    """Canvas = max(canvas, sprite centred at point)."""
+    """canvas = max(canvas, sprite centred at point)."""
     half = sprite.shape[0] // 2
     side = canvas.shape[0]
     y0, x0 = point[0] - half, point[1] - half

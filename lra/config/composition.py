@@ -76,7 +76,11 @@ def task_variant(task: str) -> str:
 def task_objective(task: str) -> str:
     """Returns the objective that task=<task> stands for, where nothing else chooses one."""
     entries = _defaults("config.yaml") + _defaults(f"task/{task}.yaml")
-    chosen = {key.rpartition("/")[2]: name for entry in entries for key, name in entry.items()}
+    chosen = {
+        key.partition("@")[0].rpartition("/")[2]: name
+        for entry in entries
+        for key, name in entry.items()
+    }
     return chosen["objective"]
 
 

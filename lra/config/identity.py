@@ -13,7 +13,16 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from lra.config.composition import choices, compose, flatten, label, plain, resolved, trunk_net
+from lra.config.composition import (
+    CONF,
+    choices,
+    compose,
+    flatten,
+    label,
+    plain,
+    resolved,
+    trunk_net,
+)
 from lra.config.schema import check
 from lra.errors import UserError
 
@@ -33,12 +42,14 @@ ENVIRONMENT = {
     "source",  # a label; the values it speaks of count themselves
     "trainer",
     "model.cost",  # a label, too
-    "model.net",  # built from the other settings of the model
     "task.title",
     "task.order",
     "task.in_mean",
-    "task.variants",
 }
+
+# Settings that count by others: model.net follows them (a typed part of it counts itself), and the
+# chosen variant's rules by the fingerprint of the data that they make.
+ELSEWHERE = {"model.net", "task.variants"}
 
 # Settings that came after the first rows of this scheme: full key -> the value that means what was
 # done before there was a choice. At that value they are left out. A null needs no line here.
@@ -56,6 +67,7 @@ class Configuration:
 
     def __init__(self, cfg: DictConfig, overrides: list[str]):
         """overrides: the words from which cfg was composed."""
+        _nothing_taken_out(overrides)
         check(cfg)
         self.cfg, self.overrides = cfg, overrides
         self._check_used()
@@ -73,19 +85,7 @@ class Configuration:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result, nested; rows store them as `config`."""
-        found = identity(resolved(self.cfg))
-        if typed := self._typed_net():
-            found["model"]["net"] = identity(typed)
-        return found
-
-    def _typed_net(self) -> dict[str, Any]:
-        """Returns the part of model.net that does not only follow other settings."""
-        usual = trunk_net()
-        return {
-            key: value
-            for key, value in plain(self.cfg.model.net).items()
-            if value != usual.get(key)
-        }
+        return identity(resolved(self.cfg))
 
     @cached_property
     def modified(self) -> dict[str, list]:
@@ -134,14 +134,31 @@ def identifier(identity: dict[str, Any], fingerprint: str) -> str:
 
 def identity(tree: dict[str, Any]) -> dict[str, Any]:
     """Returns the canonical form of a configuration's dicts, resolved or not."""
-    return _canonical(tree, "")
+    found = _canonical(tree, "")
+    if typed := _typed_net(tree):
+        found["model"]["net"] = _canonical(typed, "model.net.")
+    return found
+
+
+def _typed_net(tree: dict[str, Any]) -> dict[str, Any]:
+    """Returns the part of model.net that does not only follow other settings."""
+    flat, net = flatten(tree), tree.get("model", {}).get("net", {})
+
+    def follows(key: str, value: Any) -> bool:
+        usual = trunk_net().get(key)
+        if value == usual or not str(usual).startswith("${"):
+            return value == usual
+        path = usual[2:-1]  # a group (the block) or a setting
+        return isinstance(value, dict) or value == flat.get(path)
+
+    return {key: value for key, value in net.items() if not follows(key, value)}
 
 
 def _canonical(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
     found = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        if value is None or key == "_partial_" or path in ENVIRONMENT:
+        if value is None or key == "_partial_" or path in ENVIRONMENT | ELSEWHERE:
             continue
         if path in ADDED and value == ADDED[path]:
             continue
@@ -170,12 +187,25 @@ def _comparable(cfg: DictConfig) -> dict[str, Any]:
     return flatten(identity(tree)) | flatten(_canonical({"data": rules}, "variant."))
 
 
+def is_environment(key: str) -> bool:
+    """Returns whether a setting says where and how alone."""
+    parts = key.split(".")
+    return any(".".join(parts[: i + 1]) in ENVIRONMENT for i in range(len(parts)))
+
+
 def _conforms(override: str) -> bool:
     """Returns whether an override leaves a cell conforming, whatever else is typed."""
     if override.startswith(("~", "+")):
         return False
     key = override.partition("=")[0]
-    parts = key.split(".")
-    paths = {".".join(parts[: i + 1]) for i in range(len(parts))}
     # trainer=smoke chooses a file, which may set anything; trainer.threads=1 is a setting
-    return key in CHOICES or (key != "trainer" and not paths.isdisjoint(ENVIRONMENT))
+    return key in CHOICES or (key != "trainer" and is_environment(key))
+
+
+def _nothing_taken_out(overrides: list[str]) -> None:
+    """Raises UserError for ~key: a constructor's default would take its place, unseen by the row.
+    A whole group (~preset) may be left out, since the protocol's own values remain."""
+    for override in overrides:
+        key = override.removeprefix("~").partition("=")[0]
+        if override.startswith("~") and not (CONF / key.partition("@")[0]).is_dir():
+            raise UserError(f"{override}: a setting cannot be taken out; give it a value.")

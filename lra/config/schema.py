@@ -128,7 +128,7 @@ def check(cfg: DictConfig) -> None:
     """Validates cfg in place. Raises UserError for an invalid or a missing setting."""
     check_data(cfg)
     _all_given(cfg)
-    for group in (cfg.task, cfg.model, cfg.objective):
+    for group in (cfg.model, cfg.objective):
         _whole_numbers(group)
     _replace(cfg, _validated(Settings, {key: _resolved(cfg, key) for key in Settings.model_fields}))
     trunk = {key: cfg.model[key] for key in Trunk.model_fields}
@@ -138,6 +138,7 @@ def check(cfg: DictConfig) -> None:
 
 def check_data(cfg: DictConfig) -> None:
     """Raises UserError for an unknown variant or an invalid count or data setting."""
+    _whole_numbers(cfg.task)
     if cfg.task.variant not in cfg.task.variants:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
     _replace(cfg.data, _validated(Data, _resolved(cfg, "data"), "data."))

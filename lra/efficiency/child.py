@@ -49,20 +49,20 @@ class Subject:
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.half = cfg.precision == "bf16-mixed"
         self.cfg, self.batch_size = cfg, cfg.batch_size
-        self.data = full_length(cfg, 8 * cfg.batch_size)
+        self.objective: Objective = instantiate(cfg.objective)
+        self.data = full_length(cfg, self.objective, 8 * cfg.batch_size)
         self.sampler = TrainBatches(len(self.data), cfg.batch_size, 0, lambda: 0, 0, 1)
         self.memory = PeakMemory("gpu" if on_gpu else "cpu")
         seed_everything(cfg.seed)
         self.net = instantiate(cfg.model.net).to(self.device)
         self.parameters = count_parameters(self.net)
-        self.objective: Objective = instantiate(cfg.objective)
         self.module = Learner(self.net, self.objective, cfg.optim, max_steps=10**9, seed=cfg.seed)
         self.optimiser = self.module.configure_optimizers()["optimizer"]
         self.forward: Any = torch.compile(self.net) if compile else self.net
 
     def batch(self, i: int, size: int | None = None) -> Batch:
         indices = self.sampler.batch(i)[: size or self.batch_size]
-        return self.data.__getitems__(indices).to(self.device)
+        return self.data.__getitems__(indices).on(self.device)
 
     def loss(self, net, batch: Batch) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext():

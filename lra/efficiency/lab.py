@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from lra import config
 from lra.cli import duration
 from lra.config import Configuration
-from lra.config.identity import ENVIRONMENT
+from lra.config.identity import is_environment
 from lra.efficiency import records
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import BASELINE, EXPLICIT
@@ -93,12 +93,11 @@ def named(models: str) -> list[str]:
 def changing(overrides: list[str]) -> list[str]:
     """Returns the overrides that affect a measurement and are not recorded in another of its
     fields, sorted."""
-    said = ENVIRONMENT | {"protocol", "precision"}
-    keys = [o.lstrip("+~").partition("=")[0] for o in overrides]
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     return sorted(
         override
         for override, key in zip(overrides, keys, strict=True)
-        if not any(key == known or key.startswith(f"{known}.") for known in said)
+        if key not in ("protocol", "precision") and not is_environment(key)
     )
 
 

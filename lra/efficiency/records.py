@@ -110,11 +110,12 @@ def read_all(root: Path) -> list[Measurement]:
     for file in sorted(root.glob("efficiency/*/*.json")):
         try:
             found.append(Measurement.model_validate(upgraded(json.loads(file.read_bytes()))))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+        except (ValidationError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise UserError(
-                f"{file} is not a valid measurement ({where}: {first['msg']}): restore it from git "
-                "or delete it."
+                f"{file} is not a valid measurement ({reason}): restore it from git or delete it."
             ) from error
     return sorted(found, key=lambda m: (m.protocol, m.model, m.length, m.cell, m.round))

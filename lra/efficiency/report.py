@@ -49,7 +49,7 @@ class Rounds:
         return [getattr(m, phase) for m in self.timed(phase)]
 
     def status(self, phase: str) -> str:
-        """Oom or timeout where that kept the phase from being timed."""
+        """oom or timeout where that kept the phase from being timed."""
         lost = [m.status for m in self.rounds if m.status != "done" and not getattr(m, phase)]
         return lost[0] if lost else "done"
 

@@ -30,8 +30,9 @@ class Batch(NamedTuple):
         """Returns the examples from start up to stop."""
         return Batch(*(field[start:stop] for field in self))
 
-    def to(self, device) -> "Batch":
-        """Returns the batch on a device."""
+    def on(self, device) -> "Batch":
+        """Returns the batch on a device. Not called `to`, which would take the way of Lightning's
+        asynchronous transfers of each tensor."""
         return Batch(*(field.to(device) for field in self))
 
 
@@ -70,6 +71,10 @@ class Objective(ABC):
     def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray | None:
         """Returns (n,), one value an example whose mean is the headline metric, so that models can
         be compared example by example; bool for a share. None where the metric is not a mean."""
+
+    def dummy_targets(self, examples: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns targets for random inputs, where only time and memory count."""
+        return np.zeros(examples, np.int64)
 
     def untaught_loss(self, label_counts: list[int]) -> float | None:
         """Returns the loss of a model that knows the label frequencies alone; None: unknown."""

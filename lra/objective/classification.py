@@ -41,6 +41,9 @@ class Classification(Objective):
     def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray:
         return np.asarray(predictions) == targets
 
+    def dummy_targets(self, examples: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(0, self.outputs, examples)
+
     def untaught_loss(self, label_counts: list[int]) -> float:
         """The entropy of the labels, in nats."""
         total = sum(label_counts)

@@ -25,7 +25,7 @@ class Metric(BaseModel, extra="forbid", frozen=True):
 
     @property
     def worst(self) -> float:
-        """A value that no run beats from below: what a setting that cannot be trained scores."""
+        """The worst value of the metric, for a setting that cannot be trained."""
         if self.better == "lower":
             return float("inf")
         return 0.0 if self.share else float("-inf")
@@ -54,7 +54,7 @@ class Metric(BaseModel, extra="forbid", frozen=True):
         return -value if self.better == "higher" else value
 
 
-class Score(BaseModel, extra="forbid"):
+class Score(BaseModel, extra="forbid", allow_inf_nan=False):
     """The value of a metric over n examples, with its 95 % interval."""
 
     value: float
@@ -66,6 +66,12 @@ class Score(BaseModel, extra="forbid"):
     def count(self) -> int:
         """The number of examples that a share is of."""
         return round(self.value * self.n)
+
+    def agrees(self, other: "Score") -> bool:
+        """Returns whether the same predictions may have given both, on machines that sum in another
+        order."""
+        ours, theirs = (list(score.model_dump().values()) for score in (self, other))
+        return self.n == other.n and bool(np.allclose(ours, theirs, rtol=1e-6, atol=1e-9))
 
 
 def share_score(count: int, n: int) -> Score:

@@ -68,8 +68,9 @@ class Ours:
             row
             for row in sorted(chosen, key=lambda row: row.finished)
             if row.protocol == protocol
-            and row.headline == METRIC
             and row.task in config.tasks()
+            and row.objective == config.task_objective(row.task)
+            and row.headline == METRIC
             and not row.modified
             and row.origin is None
             and row.variant == usual_variant(row.task, protocol, row.model)

@@ -178,7 +178,8 @@ def curves(chosen: list[Row], root: Path) -> Figure | None:
         axes.set_visible(False)
     ordered = sorted(panels.items(), key=lambda panel: (panel[0].protocol, *panel[0]))
     for axes, (key, models) in zip(grid.flat, ordered, strict=False):
-        metric = next(iter(models.values()))[0][0].selection
+        first = next(iter(models.values()))[0][0]
+        metric = first.selection
         for model, pairs in sorted(models.items()):
             steps = sorted(set.intersection(*(set(curve.step) for _, curve in pairs)))
             values = np.array(
@@ -191,7 +192,7 @@ def curves(chosen: list[Row], root: Path) -> Figure | None:
                 )
         baselines = runs.baselines([row for pairs in models.values() for row, _ in pairs])
         majority = baselines.get(MAJORITY, {}).get("val")
-        if majority is not None:
+        if majority is not None and metric == first.headline:
             axes.axhline(metric.scale * majority, color="0.5", lw=0.8, ls=":")
         axes.set_title(f"{key.task}/{key.variant}, {key.protocol}", fontsize=8)
         axes.set_ylabel(f"val {metric.heading}" if axes in grid[:, 0] else "")

@@ -21,6 +21,9 @@ from lra.store import runs
 from lra.store.row import Row
 from lra.training.run import count_parameters, transformer_parameters
 
+# the choices of which a row's command is made
+CHOSEN = ("task", "variant", "model", "filter", "objective", "protocol")
+
 
 def check(path: Path, root: Path) -> Row:
     """Returns the row at `path`, which may join the rows below `root`. Raises UserError with the
@@ -35,24 +38,25 @@ def check(path: Path, root: Path) -> Row:
     same_data = [known for known in alike if known.fingerprint == row.fingerprint]
     if len(same_data) < len(alike):
         raise _refused(path, f"no data here have the fingerprint {row.fingerprint}")
-    predicted = _recompute(path, row, root)
+    predicted, found = _recompute(path, row, root)
     _configuration(path, row)
     _printable(path, row)
-    if same_data and row.baselines != runs.baselines(same_data):
+    rivals = [known for known in same_data if known.objective == row.objective]
+    if rivals and row.baselines != runs.baselines(rivals):
         raise _refused(path, "its trivial baselines are not those of the same data here")
     for known in board:
         theirs = runs.predictions(root, known) if known.cell == row.cell else None
         if theirs is not None and np.array_equal(theirs, predicted):
             raise _refused(path, f"it is on the board already, as {known.name}")
-    return row
+    return row.model_copy(update={"test": found})  # to the last digit as computed here
 
 
 def _refused(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is refused: {reason}.")
 
 
-def _recompute(path: Path, row: Row, root: Path) -> Predictions:
-    """Scores the predictions on our own targets and returns them."""
+def _recompute(path: Path, row: Row, root: Path) -> tuple[Predictions, dict[str, Score]]:
+    """Scores the predictions on our own targets; returns both."""
     of = objective.named(row.objective)
     if of is None:
         raise _refused(path, f"objective {row.objective} is not here")
@@ -68,31 +72,27 @@ def _recompute(path: Path, row: Row, root: Path) -> Predictions:
     predicted = runs.read_values(path)
     if predicted is None:
         raise _refused(path, f"{path.with_suffix('.npy').name} with its predictions is missing")
-    if np.shape(predicted) != np.shape(targets):
+    if len(predicted) != len(targets):
         raise _refused(
-            path,
-            f"it predicts {np.shape(predicted)} test examples, and there are {np.shape(targets)}",
+            path, f"it predicts {len(predicted):,} test examples, and there are {len(targets):,}"
         )
     found = of.score(predicted, targets)
     if found.keys() != row.test.keys():
         raise _refused(path, f"it has the metrics {', '.join(row.test)}, not {', '.join(found)}")
     for name, claimed in row.test.items():
-        if not _same(claimed, found[name]):
+        if not found[name].agrees(claimed):
             metric = of.headline if name == of.headline.name else Metric(name=name)
             raise _refused(
                 path,
                 f"its predictions give {metric.sentence(found[name])}, but it claims "
                 f"{metric.sentence(claimed)}",
             )
+    if row.selection.name not in row.val:
+        raise _refused(path, f"its val has no {row.selection.name}")
     said = row.val_score
-    if row.selection.share and not _same(said, share_score(said.count, said.n)):
+    if row.selection.share and not share_score(said.count, said.n).agrees(said):
         raise _refused(path, "its val interval does not follow from its val score")
-    return predicted
-
-
-def _same(one: Score, other: Score) -> bool:
-    first, second = (list(score.model_dump().values()) for score in (one, other))
-    return np.allclose(first, second)
+    return predicted, found
 
 
 def _configuration(path: Path, row: Row) -> None:
@@ -109,6 +109,9 @@ def _configuration(path: Path, row: Row) -> None:
         key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
     ]:
         raise _refused(path, f"it modifies {code[0]}, and a submission cannot say what to call")
+    choices = {name: getattr(row, name) for name in CHOSEN}
+    if odd := [name for name, word in choices.items() if not re.fullmatch(r"\w+", word or "none")]:
+        raise _refused(path, f"its {odd[0]} is not a name")
     try:
         configuration = Configuration.of(row.overrides)
     except UserError as error:
@@ -116,6 +119,11 @@ def _configuration(path: Path, row: Row) -> None:
     except Exception as error:
         raise _refused(path, explain(error) or str(error)) from error
     cfg = configuration.cfg
+    composed = (cfg.task.name, cfg.task.variant, cfg.model.name, cfg.model.filter, cfg.protocol)
+    if composed != (row.task, row.variant, row.model, row.filter, row.protocol):
+        raise _refused(
+            path, "task, variant, model, filter or protocol are not those of its command"
+        )
     ours, theirs = map(config.flatten, (configuration.identity, row.config))
     different = [
         f"{key} is {theirs.get(key)}, not {ours.get(key)}"

@@ -152,7 +152,7 @@ def values(root: Path, row: Row) -> np.ndarray | None:
         return None
     true = true[: len(predicted)]
     found, said = of.score(predicted, true)[row.headline.name], row.test_score
-    if said is None or (found.n, found.value) != (said.n, said.value):
+    if said is None or not found.agrees(said):
         claim = row.headline.sentence(said) if said else "no score"
         raise UserError(
             f"{_beside(root, row)} says {claim}, but its predictions give "

@@ -1,5 +1,6 @@
 """The state of every cell of a sweep, read from the results store, and the time that is left."""
 
+import json
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -138,7 +139,8 @@ def estimate(states: list[State], measured: list[Row]) -> list[str]:
 def _decides(tree: dict) -> tuple:
     """Returns the settings that decide the time of a step."""
     model = {k: v for k, v in tree["model"].items() if k != "init_std"}
-    return tree["task"]["name"], tree["task"]["variant"], tree["batch_size"], str(model)
+    text = json.dumps(model, sort_keys=True)
+    return tree["task"]["name"], tree["task"]["variant"], tree["batch_size"], text
 
 
 def show(states: list[State], words: list[str]) -> None:

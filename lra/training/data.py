@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data_prep.pack import Manifest, Split, load
-from lra.objective import Batch
+from lra.objective import Batch, Objective
 
 POOL = 50  # batches that are sorted by length together
 MULTIPLE = 128  # of padded lengths, so that few different ones occur
@@ -61,13 +61,13 @@ class Packed(Dataset):
         )
 
 
-def full_length(cfg, examples: int) -> Packed:
+def full_length(cfg, objective: Objective, examples: int) -> Packed:
     """Returns random symbols without padding, gathered as a task's are. Every position is real: the
     cost of a model by length must not depend on how short the documents are."""
     N, documents = cfg.model.seq_len, cfg.task.documents
     rng = np.random.default_rng(0)
     ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(np.uint16)
-    labels = rng.integers(0, cfg.task.num_classes, examples).astype(np.uint8)
+    labels = objective.dummy_targets(examples, rng)
     return Packed(Split(ids, np.arange(examples * documents + 1) * N, labels), documents, N)
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 import data_prep
 from lra import config
 from lra.config import Configuration
-from lra.config.identity import identity
+from lra.config.identity import is_environment
 from lra.errors import UserError
 from lra.store import runs
 
@@ -92,11 +92,11 @@ def must_agree(theirs: DictConfig, configuration: Configuration) -> None:
     asked = {o.split("=", 1)[0].lstrip("+~") for o in configuration.overrides}
     groups = {"task": "task.name", "model": "model.name", "filter": "model.filter"}
     groups |= {"objective": "objective.name"}
-    their_identity = identity(config.resolved(theirs))
-    flat_ours, flat_theirs = map(config.flatten, (configuration.identity, their_identity))
+    flat_ours, flat_theirs = (config.flatten(config.resolved(c)) for c in (cfg, theirs))
     for key in sorted(asked):
         key = groups.get(key, key)
-        if key in flat_ours and flat_ours[key] != flat_theirs.get(key):
+        same = flat_ours.get(key) == flat_theirs.get(key)
+        if key in flat_ours and not is_environment(key) and not same:
             raise UserError(
                 f"{cfg.evaluate} has {key}={flat_theirs.get(key)}, but {key}={flat_ours[key]} was "
                 "asked for: leave it out, or name another checkpoint."
@@ -121,6 +121,9 @@ def compare(folder: Path, cell: str, module) -> None:
         return
     row, path = newest
     stored = runs.read_values(path)
+    if stored is None:
+        print(f"The predictions of {path} are not stored here to compare with.")
+        return
     pairs = zip(stored, module.predictions, strict=True)
     different = sum(not np.array_equal(theirs, ours) for theirs, ours in pairs)
     if different == 0:

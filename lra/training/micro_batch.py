@@ -8,6 +8,7 @@ is followed by one with parts of half the size.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -21,6 +22,7 @@ from lra.store import runs
 from lra.store.cell import Cell
 from lra.store.row import Row
 
+DOES_NOT_FIT = 3  # exit code of the child
 SPARE = 0.9  # a trial that takes more of the free memory does not fit
 
 
@@ -72,6 +74,8 @@ def fits(cfg: DictConfig, size: int) -> bool:
     text = json.dumps([OmegaConf.to_container(cfg, resolve=True), size])
     command = [sys.executable, "-m", "lra.training.micro_batch"]
     child = subprocess.run(command, input=text, text=True, cwd=ROOT, capture_output=True)
+    if child.returncode not in (0, DOES_NOT_FIT, -signal.SIGKILL):
+        raise RuntimeError(f"a trial step failed: {child.stderr}")
     return child.returncode == 0
 
 
@@ -87,7 +91,7 @@ def one_step(cfg: DictConfig, size: int, device: str) -> None:
     net = instantiate(cfg.model.net)
     module = Learner(net, objective, cfg.optim, max_steps=1, seed=0).to(device)
     optimizer = module.configure_optimizers()["optimizer"]
-    batch = full_length(cfg, size).__getitems__(list(range(size))).to(device)
+    batch = full_length(cfg, objective, size).__getitems__(list(range(size))).on(device)
     with torch.autocast(device, torch.bfloat16, enabled=cfg.precision == "bf16-mixed"):
         loss = objective.loss(net, batch)
     loss.backward()
@@ -98,6 +102,7 @@ def main() -> None:
     """The child of `fits`: exit code 0 if the step and some spare memory were there."""
     import psutil
 
+    from lra.training.attempt import is_out_of_memory
     from lra.training.callbacks.memory import PeakMemory, anonymous_resident
 
     with suppress(OSError):  # if the kernel has to choose, it takes this process
@@ -105,10 +110,15 @@ def main() -> None:
     tree, size = json.loads(sys.stdin.read())
     free = psutil.virtual_memory().available + anonymous_resident()[0]
     memory = PeakMemory("cpu")
-    one_step(OmegaConf.create(tree), size, "cpu")
+    try:
+        one_step(OmegaConf.create(tree), size, "cpu")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.exit(DOES_NOT_FIT)
     memory.stop()
     if memory.memory().peak_bytes > SPARE * free:
-        sys.exit(1)
+        sys.exit(DOES_NOT_FIT)
 
 
 if __name__ == "__main__":

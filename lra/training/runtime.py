@@ -41,7 +41,7 @@ def quiet() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Glibc would hand the buffers of every step back to the kernel, to fault them in again page by
+    """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
     page at the next. Keeping them makes a CPU step faster, the more the larger they are, at the
     price of more resident memory. No-op without glibc."""
     with contextlib.suppress(OSError, AttributeError):
@@ -66,7 +66,7 @@ def thread_count(wanted: int | None) -> int:
 
 
 def threads(wanted: int | None, resumed: dict | None) -> None:
-    """Torch's threads. Another number gives other sums, so a resumed run keeps its own."""
+    """torch's threads. Another number gives other sums, so a resumed run keeps its own."""
     import torch
 
     before = resumed["lra"]["environment"]["threads"] if resumed else None

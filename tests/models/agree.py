@@ -20,7 +20,7 @@ def heads(lengths=LENGTHS, N: int = 23, H: int = 2, K: int = 4, seed: int = 0):
 
 
 def sequences(lengths=LENGTHS, N: int = 23, D: int = 8, seed: int = 0):
-    """X (B, N, D) in float64, with gradients, and a mask (B, N)."""
+    """x (B, N, D) in float64, with gradients, and a mask (B, N)."""
     torch.manual_seed(seed)
     x = torch.randn(len(lengths), N, D, dtype=torch.float64, requires_grad=True)
     return x, torch.arange(N) < torch.tensor(lengths)[:, None]

@@ -100,7 +100,7 @@ def kernelized(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def skyformer(
     q: Tensor, k: Tensor, v: Tensor, landmarks: Tensor, gamma: float, inverse=torch.linalg.inv
 ) -> Tensor:
-    """Landmarks (m, K); with the true inverse, or another."""
+    """landmarks (m, K); with the true inverse, or another."""
 
     def kernel(xs, ys):
         return torch.stack([torch.stack([gaussian(x, y) for y in ys]) for x in xs])
@@ -141,7 +141,7 @@ def informer(q: Tensor, k: Tensor, v: Tensor, sample: list[int], features: int) 
 def bigbird(
     q: Tensor, k: Tensor, v: Tensor, block: int, random_blocks: int, draw: Tensor
 ) -> Tensor:
-    """Draw (C, C): the random blocks of a row are the free ones with the largest numbers."""
+    """draw (C, C): the random blocks of a row are the free ones with the largest numbers."""
     last = (len(q) - 1) // block
 
     def allowed(i, j):

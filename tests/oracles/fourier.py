@@ -33,7 +33,7 @@ def idct(y: Tensor) -> Tensor:
 
 
 def encoder(weights: dict[str, Tensor], ids: Tensor, *, n_layers, n_heads, keep_ratio) -> Tensor:
-    """Ids (B, N) without padding, CLS pooling -> logits (B, C)."""
+    """ids (B, N) without padding, CLS pooling -> logits (B, C)."""
     w = weights
 
     def norm(x, name):

@@ -16,7 +16,7 @@ def run(ratio: Tensor, u: Tensor) -> Tensor:
 
 
 def s4d(x: Tensor, log_dt, log_a_real, a_imag, c, d) -> Tensor:
-    """X (n, D) -> y (n, D), before the activation."""
+    """x (n, D) -> y (n, D), before the activation."""
     a = torch.complex(-log_a_real.exp(), a_imag)  # (D, S)
     dt = log_dt.exp()[:, None]
     b = ((dt * a).exp() - 1) / a  # zero-order hold
@@ -33,7 +33,7 @@ def s4d(x: Tensor, log_dt, log_a_real, a_imag, c, d) -> Tensor:
 
 
 def lru(x: Tensor, nu, theta, log_gamma, b, c, d) -> Tensor:
-    """X (n, D) -> y (n, D). b (2 S, D): real, imaginary; c (D, 4 S) likewise, both directions."""
+    """x (n, D) -> y (n, D). b (2 S, D): real, imaginary; c (D, 4 S) likewise, both directions."""
     S = len(nu)
     ratio = torch.exp(torch.complex(-nu.exp(), theta.exp()))
     u = log_gamma.exp() * torch.complex(x @ b[:S].T, x @ b[S:].T)
@@ -42,7 +42,7 @@ def lru(x: Tensor, nu, theta, log_gamma, b, c, d) -> Tensor:
 
 
 def moving_average(x: Tensor, delta, alpha, beta, gamma, omega) -> Tensor:
-    """X (n, D), parameters (2, D, H): Mega's damped moving average and its activation."""
+    """x (n, D), parameters (2, D, H): Mega's damped moving average and its activation."""
     p = 1 / (1 + (-delta).exp())
     q = 1 - p / (1 + (-alpha).exp())
     y = omega * x

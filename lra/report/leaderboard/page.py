@@ -54,7 +54,7 @@ def packed(content: bytes) -> str:
 
 
 def page(lines: list[dict], charts: dict) -> str:
-    """Lines and charts: as lines.py makes them."""
+    """lines and charts: as lines.py makes them."""
     lines = sorted(lines, key=_order)
     metrics = {line["metric"] for line in lines}
     columns = [

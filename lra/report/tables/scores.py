@@ -157,16 +157,17 @@ def _title(key: Key) -> str:
 def _trivial(name: str, values: dict[str, float], like: Entry, columns: list[str]) -> tuple:
     """Returns (order, line, numbers) of a trivial rule."""
     metric, selection = like.metric, like.first.selection
+    same = selection == metric  # the rules are scored by the headline metric alone
     text = dict.fromkeys(columns, "-") | {
         "model": f"[{name}]",
         _test(metric): metric.text(values["test"]),
-        _val(selection): selection.text(values["val"]),
+        _val(selection): selection.text(values["val"]) if same else "-",
         "preset": "trivial baseline",
     }
     plain = {
         "model": text["model"],
         metric.name: metric.scale * values["test"],
-        f"val_{selection.name}": selection.scale * values["val"],
+        f"val_{selection.name}": selection.scale * values["val"] if same else None,
     }
     return metric.order(values["test"]), text, plain
 

@@ -169,7 +169,7 @@ def test_the_filter_stands_in_front_of_any_mixer():
 
 
 def test_building_the_network_does_not_make_a_cell_modified():
-    """Instantiate resolves interpolations in place; Training works on a copy."""
+    """instantiate resolves interpolations in place; Training works on a copy."""
     configuration = Configuration.of(["model=performer", "optim.lr=0.5"])
     instantiate(configuration.cfg.copy().model.net)
     assert configuration.modified.keys() == {"optim.lr"}
