@@ -17,11 +17,11 @@ from lra.config.composition import (
     plain,
     resolved,
     task_objective,
-    task_variant,
     tasks,
     title,
     typed_overrides,
     unlabelled,
+    usual_variant,
 )
 from lra.config.identity import Configuration
 from lra.config.schema import check_data
@@ -41,9 +41,9 @@ __all__ = [
     "plain",
     "resolved",
     "task_objective",
-    "task_variant",
     "tasks",
     "title",
     "typed_overrides",
     "unlabelled",
+    "usual_variant",
 ]

@@ -49,13 +49,14 @@ def filters() -> list[str]:
 
 def tasks(in_mean: bool = False) -> list[str]:
     """Returns the choices of task=, in the order of the tables; in_mean: those that enter means."""
-    names = [name for name in _names("task") if _file("task", name).in_mean or not in_mean]
-    return sorted(names, key=lambda name: (_file("task", name).order, name))
+    facts = {name: _file("task", name) for name in _names("task")}
+    names = [name for name in facts if facts[name].get("in_mean", True) or not in_mean]
+    return sorted(names, key=lambda name: (facts[name].get("order", len(facts)), name))
 
 
 def title(task: str) -> str:
     """Returns the task's name in tables."""
-    return _file("task", task).title if task in _names("task") else task
+    return _file("task", task).get("title", task) if task in _names("task") else task
 
 
 def cost(model: str) -> str:
@@ -68,8 +69,14 @@ def own_block(model: str) -> bool:
     return "_target_" in _file("model", model).get("block", {})
 
 
-def task_variant(task: str) -> str:
-    """Returns the variant that task=<task> stands for, where nothing else chooses one."""
+def usual_variant(task: str, protocol: str, model: str) -> str:
+    """Returns the variant that `task=... protocol=... model=...` alone chooses: the preset's, else
+    the budget's, else the task's. Read from the files: composing them all takes seconds."""
+    for group, name in ((f"preset/{protocol}/{task}", model), (f"budget/{protocol}", task)):
+        if (CONF / group / f"{name}.yaml").exists():
+            chosen = OmegaConf.select(_file(group, name), "task.variant")
+            if chosen:
+                return chosen
     return _file("task", task).variant
 
 

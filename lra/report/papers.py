@@ -6,7 +6,6 @@ A column is of one variant and one data set; missing cells are dashes and enter 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 from statistics import mean
 
@@ -49,16 +48,6 @@ PAPERS = {
 }
 
 
-@cache
-def usual_variant(task: str, protocol: str, model: str) -> str:
-    """Returns the variant of `task=... protocol=... model=...` alone; of models that are gone, the
-    task's."""
-    if model in config.models():
-        chosen = [f"task={task}", f"protocol={protocol}", f"model={model}"]
-        return config.compose(chosen).task.variant
-    return config.task_variant(task)
-
-
 class Ours:
     """Our rows of one protocol: the seeds of each (model, task). Each task has one variant, the one
     of most models, on the data and in the setting that were measured last."""
@@ -73,7 +62,7 @@ class Ours:
             and row.headline == METRIC
             and not row.modified
             and row.origin is None
-            and row.variant == usual_variant(row.task, protocol, row.model)
+            and row.variant == config.usual_variant(row.task, protocol, row.model)
         ]
         having = Counter({(row.task, row.variant, row.label) for row in usual})
         models = Counter((task, variant) for task, variant, _ in having)

@@ -269,7 +269,9 @@ def test_killed_half_way_and_typed_again(tmp_path):
     assert prepared(root) == whole
 
 
-@pytest.mark.parametrize("blocks", [400, 1500])  # while drawing; while packing
+@pytest.mark.parametrize(
+    "blocks", [pytest.param(400, marks=pytest.mark.slow), 1500]
+)  # while drawing; while packing
 def test_a_full_disk_half_way_is_said_and_nothing_is_lost(tmp_path, blocks):
     """A limit on the size of a file stands in for the full disk."""
     words = " ".join(f"'{word}'" for word in command(tmp_path))

@@ -146,3 +146,12 @@ def test_a_composed_configuration_is_nobody_elses():
     """Composing is cached; what one caller changes, no other sees."""
     config.compose(["seed=3"]).seed = 4
     assert config.compose(["seed=3"]).seed == 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("model", ["fnet", "fourier", "transformer"])
+@pytest.mark.parametrize("task", ["listops", "text", "retrieval"])
+def test_the_usual_variant_is_the_one_that_composing_gives(task, model, protocol):
+    words = [f"task={task}", f"model={model}", f"protocol={protocol}"]
+    expected = config.compose(words).task.variant
+    assert config.usual_variant(task, protocol, model) == expected

@@ -11,6 +11,7 @@ import lra.config.identity
 from lra import config
 from lra.config import Configuration
 from lra.config.identity import ADDED, CHOICES, ENVIRONMENT, identity
+from lra.errors import UserError
 from lra.store import runs
 from lra.store.cell import cell
 from tests.conftest import ROOT
@@ -38,6 +39,29 @@ task.order=9 task.in_mean=false
 @pytest.mark.parametrize("override", DECIDES.split())
 def test_a_setting_that_decides_the_result_makes_another_cell(override):
     assert cell_id(override) != cell_id()
+
+
+TYPED = [*DECIDES.split(), "task.variants.standard.counts.train=500", "+model.net.x=1"]
+
+
+@pytest.mark.parametrize("override", TYPED)
+def test_a_setting_that_is_not_the_protocols_is_modified_whatever_else_is_typed(override):
+    chosen = override.partition("=")[0] in CHOICES
+    assert (Configuration.of([override]).modified == {}) == chosen
+    other = Configuration.of([override, "optim.eps=1"]).modified.keys()
+    assert other == {"optim.eps", *Configuration.of([override]).modified}
+
+
+@pytest.mark.parametrize("override", ["~model.net.init_std", "~optim.clip", "~seed"])
+def test_a_setting_cannot_be_taken_out(override):
+    with pytest.raises(UserError, match="cannot be taken out; give it a value"):
+        Configuration.of([override])
+
+
+@pytest.mark.parametrize("override", ["model.net.d_ff=128", "model.net.pooling=mean"])
+def test_a_repeated_setting_with_the_value_that_it_follows_is_the_same_cell(override):
+    assert cell_id(override) == cell_id()
+    assert Configuration.of([override]).modified == {}
 
 
 @pytest.mark.parametrize("override", WHERE.split())

@@ -32,15 +32,57 @@ def project(tmp_path_factory, tiny_root) -> Path:
     yaml = second.conf("lra.objective.distance.Distance")
     (root / "conf/objective/distance.yaml").write_text(yaml)
     common = ["trainer=smoke", "trainer.threads=1", *TINY, f"data.root={tiny_root}"]
-    for model in ("fourier", "transformer"):
-        words = [*common, *STEPS, "objective=distance", f"model={model}"]
-        result = python(root, "run.py", *words)
-        assert result.returncode == 0, result.stderr
+    runs = [
+        ["run.py", *common, *STEPS, "objective=distance", f"model={model}"]
+        for model in ("fourier", "transformer")
+    ]
+    tables = ["-m", "lra.tables", "modified=true", "trainer=smoke"]
+    page = ["-m", "lra.leaderboard", "modified=true", "trainer=smoke"]
+    pictures = ["-m", "lra.plots", "modified=true", "trainer=smoke"]
+    task = "defaults: [listops, {override /objective@_global_.objective: distance}, _self_]\n"
+    (root / "conf/task/numbers.yaml").write_text(task)
+    (root / "composed.py").write_text(COMPOSED)
+    for code, log in python(root, *runs, tables, page, pictures, ["composed.py"]):
+        assert code == 0, log
     return root
 
 
-def python(root: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True)
+COMPOSED = """
+from lra import config
+cfg = config.compose(["task=numbers"])
+assert cfg.objective.name == config.task_objective("numbers") == "distance"
+assert cfg.model.net.num_classes == 1
+"""
+# Imports what is slow to import once, then runs a command after the other, each in a fork.
+DRIVER = """
+import json, os, runpy, sys
+sys.path.insert(0, os.getcwd())
+import lra.training.run, lra.report.tables.scores
+for words, log in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        for stream in (1, 2):
+            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+        sys.argv = words[words[0] == "-m":]
+        if words[0] == "-m":
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(words[0], run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def python(root: Path, *commands: list[str]) -> list[tuple[int, str]]:
+    """Runs commands in the copy; their exit codes and outputs."""
+    logs = [root / f"{i}.log" for i in range(len(commands))]
+    for log in logs:
+        log.unlink(missing_ok=True)
+    pairs = [(words, str(log)) for words, log in zip(commands, logs, strict=True)]
+    driver = [sys.executable, "-c", DRIVER, json.dumps(pairs)]
+    done = subprocess.run(driver, cwd=root, capture_output=True, text=True, check=True)
+    codes = map(int, done.stdout.split())
+    return [(code, log.read_text()) for code, log in zip(codes, logs, strict=True)]
 
 
 def rows(root: Path) -> dict[str, dict]:
@@ -89,8 +131,6 @@ def test_less_is_better_where_weights_are_selected(project):
 
 
 def test_a_table_shows_it_best_first(project):
-    result = python(project, "-m", "lra.tables", "modified=true", "trainer=smoke")
-    assert result.returncode == 0, result.stderr
     text = (project / "results/smoke/tables-modified/scores.md").read_text()
     assert "| test distance |" in text
     lines = [line.split(" | ") for line in text.splitlines() if "(modified" in line]
@@ -103,10 +143,19 @@ def test_a_table_shows_it_best_first(project):
 
 def test_a_checkpoint_is_scored_again(project):
     saved = next(project.glob("results/smoke/work/*/selected.ckpt"))
-    result = python(project, "run.py", f"evaluate={saved}", "trainer.threads=1", "trainer=smoke")
-    assert result.returncode == 0, result.stderr
-    assert "test distance" in result.stdout
-    assert "bit for bit, predictions too" in result.stdout
+    words = ["run.py", f"evaluate={saved}", "trainer.threads=1", "trainer=smoke"]
+    ((code, log),) = python(project, words)
+    assert code == 0, log
+    assert "test distance" in log
+    assert "bit for bit, predictions too" in log
+
+
+def test_pictures_and_page_show_it(project):
+    assert (project / "results/smoke/figures/curves.png").exists()
+    page = (project / "results/smoke/leaderboard.html").read_text()
+    for model in ("fourier", "transformer"):
+        assert f'<th scope="row">{model} (modified' in page
+    assert "score" in page.partition("<thead>")[2].partition("</thead>")[0]
 
 
 def test_its_rows_may_join_the_board_and_tampered_ones_may_not(project):
@@ -117,13 +166,14 @@ def test_its_rows_may_join_the_board_and_tampered_ones_may_not(project):
     sound = path.read_text()
     claim = json.loads(sound)
     claim["test"]["exact"]["value"] = 1.0
-    path.write_text(json.dumps(claim))
-    refused = python(project, *words)
-    assert refused.returncode == 1
-    assert "its predictions give exact" in refused.stderr
-    path.write_text(sound)
-    added = python(project, *words)
-    assert added.returncode == 0, added.stderr
+    tampered = path.with_name("tampered-1.json")
+    tampered.write_text(json.dumps(claim))
+    shutil.copy(path.with_suffix(".npy"), tampered.with_suffix(".npy"))
+    false, true = python(project, [*words[:2], str(tampered), *words[3:]], words)
+    tampered.unlink()
+    assert false[0] == 1
+    assert "its predictions give exact" in false[1]
+    assert true[0] == 0, true[1]
     assert len(list(board.glob("runs/listops/fourier/*.npy"))) == 1
 
 

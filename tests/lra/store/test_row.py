@@ -155,3 +155,18 @@ def test_a_row_whose_interval_covers_chance_is_at_chance(correct, at_chance):
 def test_extra_size_is_a_share_of_the_transformers():
     assert row(parameters=1200, transformer_parameters=1000).extra_size == pytest.approx(0.2)
     assert row(parameters=1200).extra_size is None  # rows older than the field
+
+
+def test_predictions_may_be_texts(tmp_path):
+    texts = ["one\nline", "caf\u00e9", ""]
+    path = runs.write(tmp_path / "runs/listops/fourier", row(), texts)
+    assert path.with_suffix(".jsonl").exists()
+    assert runs.read_values(path) == texts
+    assert runs.predictions(tmp_path, runs.read(path)) == texts
+    runs.write_targets(tmp_path, "f" * 64, texts)
+    assert runs.targets(tmp_path, "f" * 64) == texts
+
+
+def test_a_score_is_a_number():
+    with pytest.raises(ValueError, match="finite"):
+        Score(value=float("nan"), n=1, low=0, high=1)

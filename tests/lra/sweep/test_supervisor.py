@@ -11,7 +11,7 @@ from lra.store import claim, runs
 from lra.store.cell import cell
 from lra.sweep import __main__ as command_of_sweep
 from lra.sweep import status, supervisor
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from tests.lra.store.test_row import row
 
 WHERE = {"device": "a machine", "threads": 2}
@@ -100,6 +100,15 @@ def test_time_is_estimated_from_rows_of_the_same_kind_on_each_device(store):
     assert status.estimate(states, []) == []
 
 
+def test_the_time_of_a_committed_row_counts_for_its_cell(store):
+    """Its settings stand in another order there."""
+    board = runs.read_all(ROOT / "results")
+    measured = next(r for r in board if r.status == "done" and r.last_step and not r.resumes)
+    configuration = Configuration.of([*measured.overrides, "seed=77"])
+    (line,) = status.estimate([status.State("missing", configuration)], [measured])
+    assert "for 1 of 1 cells" in line
+
+
 @pytest.mark.parametrize(
     "status, retry, again",
     [
@@ -166,15 +175,15 @@ def test_a_mistyped_command_is_said(monkeypatch):
 
 def test_two_sweeps_share_a_grid(run):
     """Started together, they compute each cell once; each reports what the other one has."""
-    both = [run.start("-m", "seed=0,1", "max_steps=20") for _ in range(2)]
+    both = [run.start("-m", "seed=0,1,2", "max_steps=20") for _ in range(2)]
     outputs = [sweep.communicate(timeout=300) for sweep in both]
     assert [sweep.returncode for sweep in both] == [0, 0], outputs
     assert [(r.seed, r.attempt, r.status) for r in run.rows()] == [
-        (seed, 1, "done") for seed in range(2)
+        (seed, 1, "done") for seed in range(3)
     ]
     assert any("running elsewhere" in out or "Done already" in out for out, _ in outputs)
-    status = run("-m", "seed=0,1", "max_steps=20")
-    assert "2 cells: 2 skipped" in status.stdout
+    status = run("-m", "seed=0,1,2", "max_steps=20")
+    assert "3 cells: 3 skipped" in status.stdout
 
 
 @pytest.mark.slow

@@ -292,22 +292,24 @@ def unpacked(page: str) -> list[str]:
     return parts
 
 
-def test_the_committed_page_is_that_of_the_committed_rows():
-    from lra.efficiency import records
-    from lra.report.leaderboard.lines import figures
+@pytest.fixture(scope="module")
+def committed():
     from lra.store import runs
 
     chosen = [row for row in newest(runs.read_all(ROOT / "results")) if not row.modified]
-    lines = measured(chosen, ROOT / "results")
-    made = make_page(lines + figures(), charts(lines, records.read_all(ROOT / "results")))
+    return measured(chosen, ROOT / "results")
+
+
+def test_the_committed_page_is_that_of_the_committed_rows(committed):
+    from lra.efficiency import records
+    from lra.report.leaderboard.lines import figures
+
+    measurements = records.read_all(ROOT / "results")
+    made = make_page(committed + figures(), charts(committed, measurements))
     stored = (ROOT / "results/leaderboard.html").read_text()
     assert unpacked(stored) == unpacked(made)
 
 
-def test_lines_hold_plain_values_only():
-    from lra.store import runs
-
-    chosen = [row for row in newest(runs.read_all(ROOT / "results")) if not row.modified]
-    lines = measured(chosen, ROOT / "results")
-    assert json.loads(json.dumps(lines)) == lines
-    assert {"certificate"} <= {badge for entry in lines for badge in entry["badges"]}
+def test_lines_hold_plain_values_only(committed):
+    assert json.loads(json.dumps(committed)) == committed
+    assert {"certificate"} <= {badge for entry in committed for badge in entry["badges"]}

@@ -1,3 +1,5 @@
+import pytest
+
 from lra.efficiency import records
 from lra.report.groups import newest
 from lra.report.tables import short
@@ -7,8 +9,12 @@ from lra.tables import documents
 from tests.conftest import ROOT
 
 
-def test_the_committed_tables_are_those_of_the_committed_rows():
-    made = documents(ROOT / "results")
+@pytest.fixture(scope="module")
+def made():
+    return documents(ROOT / "results")
+
+
+def test_the_committed_tables_are_those_of_the_committed_rows(made):
     folder = ROOT / "results/tables"
     for document in made:
         assert (folder / f"{document.name}.md").read_text() == document.markdown()
@@ -29,8 +35,7 @@ def test_the_readme_opens_with_the_short_table():
     assert "results/figures/trade_off.png" in before
 
 
-def test_the_predictions_of_every_committed_row_are_there():
-    accuracy, *_ = documents(ROOT / "results")
-    for table in accuracy.tables:
+def test_the_predictions_of_every_committed_row_are_there(made):
+    for table in made[0].tables:
         models = table.frame[~table.frame["model"].str.startswith("[")]
         assert len(models) == 1 or "-" not in set(models["rank"]), table.title

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from lra import config
 from lra.objective import share_score
 from lra.report import published
-from lra.report.papers import PAPERS, Ours, usual_variant
+from lra.report.papers import PAPERS, Ours
 from lra.report.statistics import interval
 from lra.report.tables import papers
 from lra.store.row import Row
@@ -20,7 +20,7 @@ def scored(model: str, task: str, correct: int, seed: int = 0, **changes) -> Row
         "follows": "mlpen/Nystromformer",
         "model": model,
         "task": task,
-        "variant": usual_variant(task, protocol, model),
+        "variant": config.usual_variant(task, protocol, model),
         "cell": f"{model}{task}{seed}",
         "seed": seed,
         "test": share_score(correct, 1000),
