@@ -25,6 +25,7 @@ def exit_code(command: Callable[..., object], *args) -> int:
     """Runs a command. Prints a user's mistake as one sentence on stderr."""
     try:
         command(*args)
+        sys.stdout.flush()  # here, where a closed pipe is caught
         return 0
     except UserError as error:
         message, code = str(error), error.exit_code

@@ -41,7 +41,7 @@ def smoke_form(command: str, python: str) -> str:
     if "hydra/launcher" in command:  # joblib starts workers, which a forked process cannot
         command = command.replace("python ", f"{sys.executable} ", 1)
     if "lra.efficiency" in command:
-        settings = "models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
+        settings = "models=transformer lengths=32 batch=2 rounds=1 seconds=4 trainer.threads=1"
         return f"python -m lra.efficiency {settings}"
     if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"
@@ -95,7 +95,8 @@ def test_the_command_for_a_cluster_composes(command):
     pytest.importorskip(
         f"hydra_plugins.hydra_{package}_launcher", reason=f"pip install -e '.[{package}]' brings it"
     )
-    settings = [o for o in shlex.split(command)[3:] if "," not in o]  # what is not swept over
+    swept = re.compile(r",|=glob\(")
+    settings = [o for o in shlex.split(command)[3:] if not swept.search(o)]
     with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
         cfg = compose("config", settings, return_hydra_config=True)
     target = f"hydra_plugins.hydra_{package}_launcher"
