@@ -38,6 +38,7 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
             _plain(
                 model=f"[{name}]",
                 score=metric.scale * values["test"],
+                shown=metric.text(values["test"]),
                 order=metric.order(values["test"]),
                 origin="trivial rule",
                 badges=[],
@@ -56,6 +57,8 @@ def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
         "rank": entry.rank,
         "model": entry.name,
         "score": scale * entry.mean,
+        "shown": entry.metric.text(entry.mean),
+        "interval": f"{entry.metric.text(low)}-{entry.metric.text(high)}",
         "order": entry.metric.order(entry.mean),
         "low": scale * low,
         "high": scale * high,
@@ -86,6 +89,7 @@ def figures() -> list[dict]:
                 protocol=figure.publication,
                 metric=published.METRIC.heading,
                 score=None if figure.failed else figure.accuracy,
+                shown=None if figure.failed else f"{figure.accuracy:.2f}",
                 order=1.0 if figure.failed else -figure.accuracy / 100,
                 origin=PUBLISHED,
                 badges=badges + (["failed: chance"] if figure.failed else []),
@@ -103,7 +107,19 @@ def figures() -> list[dict]:
 
 
 EMPTY = dict.fromkeys(
-    ["rank", "low", "high", "seeds", "parameters", "speed", "memory", "device", "matched", "sizes"]
+    [
+        "rank",
+        "low",
+        "high",
+        "interval",
+        "seeds",
+        "parameters",
+        "speed",
+        "memory",
+        "device",
+        "matched",
+        "sizes",
+    ]
 )
 
 
@@ -202,7 +218,8 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
         cell = bench.at_longest(line["model"], tuple(line["sizes"] or ()))
         seconds = cell and cell.seconds("training")
         if line["origin"] == MEASURED and seconds and cell.bytes("training"):
-            points[f"{line['protocol']} · {line['task']}/{line['variant']}"].append(
+            of = "" if line["metric"] == published.METRIC.heading else f" · {line['metric']}"
+            points[f"{line['protocol']} · {line['task']}/{line['variant']}{of}"].append(
                 {
                     "model": line["model"],
                     "speed": cell.first.batch_size / seconds,

@@ -36,7 +36,7 @@ COLUMNS = [
     Column("task"),
     Column("variant", hidden_below=800),
     Column("protocol", hidden_below=800),
-    Column("score", "number", form="{:.2f}"),
+    Column("shown", "number"),
     Column("interval", "number", "95 % interval"),
     Column("badges", ""),
     Column("seeds", "number", hidden_below=800),
@@ -58,7 +58,7 @@ def page(lines: list[dict], charts: dict) -> str:
     lines = sorted(lines, key=_order)
     metrics = {line["metric"] for line in lines}
     columns = [
-        column._replace(heading=_heading(metrics)) if column.key == "score" else column
+        column._replace(heading=_heading(metrics)) if column.key == "shown" else column
         for column in COLUMNS
     ]
     choices = {key: sorted({line[key] for line in lines if line[key]}) for key in FILTERS}
@@ -66,7 +66,7 @@ def page(lines: list[dict], charts: dict) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("page.html").render(
-        lines=[line | {"interval": _interval(line)} for line in lines],
+        lines=lines,
         columns=columns,
         badge_kind=badge_kind,
         choices=choices,
@@ -90,10 +90,6 @@ def badge_kind(badge: str) -> str:
     if badge in ("size-matched", "certificate"):
         return "good"
     return "plain" if badge in ("dense", "submitted") or badge.startswith("chosen") else "doubt"
-
-
-def _interval(line: dict) -> str | None:
-    return None if line["low"] is None else f"{line['low']:.2f}-{line['high']:.2f}"
 
 
 def _json(values) -> bytes:

@@ -28,6 +28,8 @@ def line(model="fourier", accuracy=40.0, **changes):
         "variant": "standard",
         "protocol": "lite",
         "score": accuracy,
+        "shown": accuracy and f"{accuracy:.2f}",
+        "interval": accuracy and f"{accuracy - 2:.2f}-{accuracy + 2:.2f}",
         "order": 1.0 if accuracy is None else -accuracy,
         "metric": "accuracy %",
         "low": accuracy and accuracy - 2,
