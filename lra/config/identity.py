@@ -1,9 +1,9 @@
 """Decides when two runs are the same cell, and how a cell differs from its protocol.
 
 The identity is the validated configuration without the settings in ENVIRONMENT, in one canonical
-form: a class counts by its name, so that files may move; `model.net`, which only repeats other
-settings, is left out; 1.0 is 1; a setting that is null counts as absent, so that a new optional
-setting leaves older rows their cells.
+form: a class counts by its name, so that files may move; what only repeats other settings, as
+`model.net` does, is left out; 1.0 is 1; a setting that is null counts as absent, so that a new
+optional setting leaves older rows their cells.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ class Group(BaseModel):
 
 
 class Source(Group):
-    """Where the settings come from: sentences for a reader, and the repository they follow."""
+    """The origin of the settings: sentences for a reader, and the repository they follow."""
 
     budget: str | None
     preset: str | None
@@ -55,7 +55,7 @@ class Optim(Group):
 
 
 class Data(Group):
-    """Where packed data lie and how they are made."""
+    """The place of packed data, and how they are made."""
 
     root: str
     archive: str | None
@@ -64,7 +64,7 @@ class Data(Group):
 
 
 class Results(Group):
-    """Where results go, and how long a worker's claim holds."""
+    """The place of results, and how long a worker's claim holds."""
 
     root: str
     path: str
@@ -73,7 +73,7 @@ class Results(Group):
 
 
 class Trainer(Group):
-    """Where and how a cell is computed; nothing here decides its result."""
+    """The place and the way of a computation; nothing here decides its result."""
 
     threads: PositiveInt | None
     micro_batch: PositiveInt | Literal["auto"] | None

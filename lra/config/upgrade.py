@@ -1,7 +1,7 @@
-"""Reads configurations of before: what rows, measurements and checkpoints of version 1 stored.
+"""Upgrades configurations that rows, measurements and checkpoints of version 1 stored.
 
-Version 1 kept classes by their modules, repeated model.net, told 1 from 1.0, left out settings at
-their first value, and had these settings in other places.
+Version 1 kept classes by their modules, repeated model.net, took 1 and 1.0 for two values, left out
+settings at their first value, and had these settings in other places.
 """
 
 import re
@@ -21,6 +21,7 @@ MOVED = {
 FIRST = {
     "task.pixels": False,
     "model.input": "tokens",
+    "model.filter": None,
     "bucket_by_length": False,
     "score_test": True,
 }

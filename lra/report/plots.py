@@ -275,7 +275,7 @@ def spectra(path: Path, data_cfg) -> Figure:
     net = instantiate(cfg.model.net).eval()
     weights = {name.removeprefix("net."): t for name, t in stored["state_dict"].items()}
     net.load_state_dict(weights)
-    model = config.label(cfg.model.name, cfg.model.get("filter"))
+    model = config.label(cfg.model.name, cfg.model.filter)
     if not any(isinstance(block, FourierBlock) and block.filters for block in net.blocks):
         raise UserError(f"{path} is of {model}, which has no Fourier filter.")
     manifest = data_prep.prepare(cfg.task, cfg.data)

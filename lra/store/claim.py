@@ -131,7 +131,7 @@ def _number(path: Path) -> int:
 
 
 def _free(content: dict) -> bool:
-    """Released, or its holder was a process of this machine and is no more."""
+    """Returns whether a claim is released, or held by a process of this machine that ended."""
     if content["released"]:
         return True
     here = _process()

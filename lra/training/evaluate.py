@@ -76,7 +76,7 @@ def evaluate(configuration: Configuration) -> float:
         trainer.test(module, data, verbose=False)
 
     metric, score = objective.headline, module.scores["test"][objective.headline.name]
-    name = config.label(theirs.model.name, theirs.model.get("filter"))
+    name = config.label(theirs.model.name, theirs.model.filter)
     print(
         f"{theirs.task.name}/{theirs.task.variant} · {name} · {theirs.protocol} · "
         f"seed {theirs.seed}: test {metric.sentence(score)}"
