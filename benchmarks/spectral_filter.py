@@ -41,7 +41,7 @@ def full_dct(x: Tensor) -> Tensor:
 
 
 def full_idct(c: Tensor) -> Tensor:
-    """Its inverse, by a complex inverse FFT."""
+    """Returns the inverse DCT, by a complex inverse FFT."""
     N = c.shape[-1]
     c = torch.cat([c[..., :1] * math.sqrt(4 * N), c[..., 1:] * math.sqrt(2 * N)], dim=-1) / 2
     mirrored = torch.cat([c[..., :1] * 0, -c.flip(-1)[..., :-1]], dim=-1)

@@ -141,14 +141,14 @@ def _twiddles(N: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _scale(N: int, K: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What makes the DCT of length N orthonormal, for its first K frequencies."""
+    """Returns factors that make the DCT of length N orthonormal, for its first K frequencies."""
     scale = torch.full((K,), math.sqrt(2 / N), dtype=torch.float64)
     scale[0] = math.sqrt(1 / N)
     return scale.to(device, dtype)
 
 
 def kept(mask: Tensor, M: int) -> Tensor:
-    """What the mask (B, N) means after the filter: (B, M), True where j < max(1, ceil(n M / N)).
+    """Returns the mask (B, N) after the filter: (B, M), True where j < max(1, ceil(n M / N)).
 
     This is the one definition of it; n = the number of real positions, CLS not counted.
     """

@@ -41,7 +41,7 @@ def smoke_form(command: str, python: str) -> str:
     if "hydra/launcher" in command:  # joblib starts workers, which a forked process cannot
         command = command.replace("python ", f"{sys.executable} ", 1)
     if "lra.efficiency" in command:
-        settings = "models=transformer lengths=32 batch=2 rounds=1 seconds=4 trainer.threads=1"
+        settings = "models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
         return f"python -m lra.efficiency {settings}"
     if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"
@@ -105,7 +105,7 @@ def test_the_command_for_a_cluster_composes(command):
 
 
 def test_every_command_runs(folder):
-    """In the README's order, since later ones use what earlier ones left."""
+    """Runs the commands in the README's order, since later ones use the results of earlier ones."""
     archives = originals.write_all(folder / "archives")
     env = os.environ | {"WANDB_MODE": "offline", "HOME": str(folder)}
     env |= {"LRA_ARCHIVES": str(archives), "PYTHONPATH": str(folder)}

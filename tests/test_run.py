@@ -337,7 +337,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("logger", ["wandb", pytest.param("tensorboard", marks=pytest.mark.slow)])
 def test_a_tracker_that_cannot_start_costs_nothing(run, tmp_path, monkeypatch, logger):
-    """As if its package were not installed: curves go to CSV files."""
+    """Hides its package: curves go to CSV files."""
     package = tmp_path / "packages" / logger
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('not installed')")

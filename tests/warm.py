@@ -30,7 +30,7 @@ OUTPUTS = ("stdout", "stderr")
 
 
 class Popen:
-    """What the tests use of subprocess.Popen. command: what would stand behind `python`, a script
+    """The part of subprocess.Popen that the tests use. command: the words behind `python`, a script
     or -m and a module, then arguments."""
 
     def __init__(self, command: list[str], env: dict[str, str] | None = None, cwd: str = str(ROOT)):

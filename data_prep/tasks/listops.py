@@ -227,7 +227,7 @@ def parse_tsv(name: str, content: bytes) -> Split:
 
 @njit(cache=True)
 def _root(ids, offsets):
-    """What the first level shows of each expression: operator, extreme direct digit, arguments.
+    """Returns the first level of each expression: operator, extreme direct digit, arguments.
 
     The extreme is the smallest digit under MIN, else the largest; 10 where no digit is direct.
     """

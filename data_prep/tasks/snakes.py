@@ -108,7 +108,7 @@ def paddles(length: int, thickness: float, margin: int) -> Sprites:
 
 
 def _all_outside(offsets: np.ndarray) -> bool:
-    """Whether some pixel of a picture sees all the offsets beyond its border."""
+    """Returns whether some pixel of a picture sees all the offsets beyond its border."""
     side = 4 * np.abs(offsets).max() + 1
     seen = np.zeros((side, side), bool)
     y, x = np.mgrid[:side, :side]
@@ -208,7 +208,7 @@ def _inside(point, side):
 
 @njit(nogil=True, cache=True)
 def _first_pivot(tail, degree, length, margin, side, pivot):
-    """Where the chain turns after its first paddle; False if that or the head is outside."""
+    """Sets the pivot after the first paddle; False if the pivot or the head is outside."""
     angle = degree * math.pi / 180
     head = np.empty(2, np.int64)
     _moved(tail, angle, length, head)
@@ -219,7 +219,7 @@ def _first_pivot(tail, degree, length, margin, side, pivot):
 
 @njit(nogil=True, cache=True)
 def _is_free(occupied, struct, size, y, x):
-    """Whether a first paddle may start at (y, x); what is outside the picture is free."""
+    """Returns whether a first paddle may start at (y, x); all outside the picture is free."""
     side = occupied.shape[0]
     for k in range(size):
         v, u = y + struct[k, 0], x + struct[k, 1]

@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from lra.config.composition import flatten, own_block, plain
+from lra.config.composition import flatten, own_block, plain, resolved
 from lra.errors import UserError, one_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -130,7 +130,8 @@ def check(cfg: DictConfig) -> None:
     _all_given(cfg)
     for group in (cfg.model, cfg.objective):
         _whole_numbers(group)
-    _replace(cfg, _validated(Settings, {key: _resolved(cfg, key) for key in Settings.model_fields}))
+    values = resolved(cfg)
+    _replace(cfg, _validated(Settings, {key: values[key] for key in Settings.model_fields}))
     trunk = {key: cfg.model[key] for key in Trunk.model_fields}
     _replace(cfg.model, _validated(Trunk, trunk, "model."))
     _fits(cfg)
@@ -141,7 +142,7 @@ def check_data(cfg: DictConfig) -> None:
     _whole_numbers(cfg.task)
     if cfg.task.variant not in cfg.task.variants:
         raise one_of(f"variant of {cfg.task.name}", cfg.task.variant, cfg.task.variants)
-    _replace(cfg.data, _validated(Data, _resolved(cfg, "data"), "data."))
+    _replace(cfg.data, _validated(Data, resolved(cfg.data), "data."))
     where = f"task.variants.{cfg.task.variant}"
     rules = plain(cfg.task.variants[cfg.task.variant])
     for split, n in (rules.get("counts") or {}).items():
@@ -196,13 +197,6 @@ def _validated(model: type[BaseModel], values: dict, prefix: str = "") -> dict[s
 
 def _is_type(part) -> bool:
     return isinstance(part, str) and (part == "constrained-int" or part.startswith("literal["))
-
-
-def _resolved(cfg: DictConfig, key: str) -> Any:
-    value = cfg[key]
-    if isinstance(value, (DictConfig, ListConfig)):
-        return OmegaConf.to_container(value, resolve=True)
-    return value
 
 
 def _replace(node: DictConfig, values: dict[str, Any]) -> None:

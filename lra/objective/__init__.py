@@ -1,4 +1,4 @@
-"""What a model learns and how it is scored: one file and one conf/objective/*.yaml an objective.
+"""Objectives: losses, predictions and scores, in one file and one conf/objective/*.yaml each.
 
 Everything else asks the objective: it trains on its loss, selects and ranks by its metrics, and
 stores its predictions. Imports lra.config and lra.errors; torch only where tensors are at work.

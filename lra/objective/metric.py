@@ -1,5 +1,6 @@
 """A metric by name, and a score: its value on a split with the 95 % interval."""
 
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -85,5 +86,6 @@ def share_score(count: int, n: int) -> Score:
 def mean_score(values: np.ndarray) -> Score:
     """Returns the mean of one value an example (n,) with the normal interval of a mean."""
     n, mean = len(values), float(np.mean(values))
-    half = 1.959964 * float(np.std(values, ddof=1)) / n**0.5 if n > 1 else 0.0
+    error = float(np.std(values, ddof=1)) / n**0.5 if n > 1 else 0.0
+    half = NormalDist().inv_cdf(0.975) * error
     return Score(value=mean, n=n, low=mean - half, high=mean + half)

@@ -66,7 +66,7 @@ class Entry:
 
     @property
     def at_chance(self) -> bool:
-        """Whether no seed is better than the majority label."""
+        """True if no seed is better than the majority label."""
         return all(row.at_chance for row in self.rows)
 
     @property

@@ -144,7 +144,7 @@ class Row(Record):
 
     @property
     def at_chance(self) -> bool:
-        """Whether the test interval does not lie above the majority label's score."""
+        """True if the test interval is not wholly better than the majority label's score."""
         chance = self.baselines.get(MAJORITY, {}).get("test")
         if self.test_score is None or chance is None:
             return False

@@ -1,4 +1,4 @@
-"""What the tests of one mechanism share: examples, and the comparison with a definition."""
+"""Examples, and the comparison with a definition, for the tests of a mechanism."""
 
 from collections.abc import Callable
 
@@ -63,6 +63,6 @@ def assert_mixes_as(module: nn.Module, oracle: Callable[..., Tensor], atol: floa
 
 
 def module_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Those that `attend` itself may use."""
+    """Returns inputs that `attend` itself may use."""
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     return [p for name, p in named if not name.startswith(("qkv", "out"))]

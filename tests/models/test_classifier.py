@@ -126,7 +126,7 @@ class TestEveryModel:
 
 @pytest.mark.parametrize("model", ["fourier", "performer", "transformer"])
 def test_the_trunk_compiles(model):
-    """What the slow test does for every model."""
+    """Compiles three models; the slow test compiles every one."""
     TestEveryModel().test_compiles_without_graph_breaks(model, "mean")
 
 

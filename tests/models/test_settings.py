@@ -1,4 +1,4 @@
-"""What a mixer cannot be built with is refused when it is built, by name."""
+"""Invalid settings of a mixer are refused by name when it is built."""
 
 import pytest
 from hydra.errors import InstantiationException

@@ -80,7 +80,7 @@ def test_a_hostile_or_broken_batch_is_refused_and_not_run(tmp_path, monkeypatch,
 
 
 def test_pickles_of_other_versions_are_read():
-    """As Python 2 wrote the original (str for bytes), and as numpy 2 writes today."""
+    """The original, written by Python 2 (str for bytes), and a batch that numpy 2 writes today."""
     data = np.arange(3072, dtype=np.uint8)[None]
     for protocol in (2, 4):
         content = pickle.dumps({"data": data, "labels": [7]}, protocol=protocol)

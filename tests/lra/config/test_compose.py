@@ -64,7 +64,7 @@ NOT_SIZE_MATCHED = {
 
 
 def test_all_models_have_one_size_under_matched():
-    """Those that cannot are flagged in their rows."""
+    """Models that cannot have it are flagged in their rows."""
     other = set()
     for model in MODELS:
         cfg = config.compose([f"model={model}"])

@@ -42,7 +42,7 @@ def arena(rng, seeds, examples, level=0.0, spread=0.15):
 
 
 def shares(right):
-    """As statistics.interval reads them, without the bounds that take time and are not read."""
+    """Returns scores without their bounds, which take time and which several seeds do not need."""
     return [Score(value=p, n=right.shape[1], low=0, high=0) for p in right.mean(1).tolist()]
 
 
@@ -56,7 +56,7 @@ def accuracy(level, spread=0.15):
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("spread", [0.0, 0.05, 0.3])
 def test_coverage_is_at_least_93_percent(n, spread):
-    """Of other seeds and other test sets; 1,000 arenas, so that 95 % would give 93.6-96.4 %."""
+    """Covers other seeds and other test sets; 1,000 arenas, so that 95 % would give 93.6-96.4 %."""
     rng, truth, arenas = np.random.default_rng([n, int(100 * spread)]), accuracy(0.3, spread), 1000
     held = 0
     for _ in range(arenas):

@@ -179,7 +179,7 @@ def test_the_origin_must_be_said(elsewhere):
 
 
 def test_our_own_rows_would_be_accepted():
-    """Those of this version's settings, as far as it is not that they are on the board."""
+    """The only reason against a row with today's settings is that it is on the board."""
     root = ROOT / "results"
     done = [row for row in runs.read_all(root) if row.status == "done"]
     newest = max(done, key=lambda row: row.finished)

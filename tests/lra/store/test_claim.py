@@ -19,7 +19,7 @@ def take(folder, **settings):
 
 
 def elsewhere(folder):
-    """As if the holder of the newest claim were on another machine: only its file can be seen."""
+    """Moves the holder of the newest claim to another machine: only its file can be seen."""
     path = max(folder.glob("claim-*.json"), key=claim._number)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "another"}))
 
