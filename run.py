@@ -8,15 +8,16 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from lra import config
-from lra.cli import hydra_exit_code, in_one_sentence
+from lra import cli, config
 from lra.machine import is_main_process
-from lra.store.cell import Cell, cell
+from lra.store import runs
+from lra.store.cell import Cell, cell, find
 from lra.store.claim import Claim
+from lra.store.row import Row
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-@in_one_sentence
+@cli.in_one_sentence
 def main(cfg: DictConfig) -> float | None:
     if config.is_multirun():
         from lra.sweep.supervisor import run_child
@@ -27,32 +28,46 @@ def main(cfg: DictConfig) -> float | None:
         from lra.training.evaluate import evaluate
 
         return evaluate(configuration)
+    row = finished(configuration)
+    if row is None or cfg.rerun:
+        row = compute(configuration)
+    if is_main_process():
+        from lra.report import result
 
-    import data_prep
-    from lra.store import runs
-
-    this = cell(configuration, data_prep.prepare(cfg.task, cfg.data))
-    if not is_main_process():
-        return train(configuration, this, claim=None).val_score.value
-    with this.claimed(cfg, cfg.wait) as claim:
-        done = runs.newest_done(this.rows, this.id)
-        if done and not cfg.rerun:
-            row, path = done
-            print(runs.done_already(row, path))
-        else:
-            this.forget_older_than(done)
-            row = train(configuration, this, claim)
-        if row.test is None:
-            print(f"val {row.selection.sentence(row.val_score)}; test was not scored")
-        else:
-            from lra.report.tables import scores
-
-            scores.show([row], this.results)
+        result.show(row, cfg.results)
     return row.val_score.value
 
 
-def train(configuration: config.Configuration, this: Cell, claim: Claim | None):
-    """Trains the cell, records its row whatever happens, and returns the row."""
+def finished(configuration: config.Configuration) -> Row | None:
+    """Returns the cell's newest finished row in the user's own store."""
+    this = find(configuration)
+    done = runs.newest_done(this.rows, this.id) if this else None
+    if done and not configuration.cfg.rerun:
+        print(runs.done_already(*done))
+    return done[0] if done else None
+
+
+def compute(configuration: config.Configuration) -> Row:
+    """Claims the cell, and trains it unless another worker has finished it by then."""
+    from lra.training.network import must_build
+
+    cfg = configuration.cfg
+    must_build(cfg)  # first: a network that cannot be built costs no data and no claim
+    import data_prep
+
+    this = cell(configuration, data_prep.prepare(cfg.task, cfg.data))
+    if not is_main_process():
+        return train(configuration, this, claim=None)
+    with this.claimed(cfg, cfg.wait) as claim:
+        done = runs.newest_done(this.rows, this.id)
+        if done and not cfg.rerun:
+            return done[0]
+        this.forget_older_than(done)
+        return train(configuration, this, claim)
+
+
+def train(configuration: config.Configuration, this: Cell, claim: Claim | None) -> Row:
+    """Trains the cell, records its row whatever happens once training has begun, and returns it."""
     from lra.training.interrupt import StopSignal
 
     with StopSignal() as stop:
@@ -68,6 +83,7 @@ def train(configuration: config.Configuration, this: Cell, claim: Claim | None):
             try:
                 training.fit()
             finally:
+                attempt.began = training.began
                 attempt.facts |= training.progress()
             training.test_selected()
             attempt.facts |= training.results()
@@ -78,4 +94,4 @@ def train(configuration: config.Configuration, this: Cell, claim: Claim | None):
 
 
 if __name__ == "__main__":
-    sys.exit(hydra_exit_code(main))
+    sys.exit(cli.hydra_exit_code(main, __doc__))

@@ -1,8 +1,8 @@
 """python -m benchmarks.pathfinder: seconds an image on one core, and ours beside the official ones.
 
 The picture needs the official generator's sample: LRA_ARCHIVES=... python -m benchmarks.pathfinder
-writes results/figures/pathfinder.png: for each size and level, theirs in the left half, ours in the
-right half.
+writes results/board/figures/pathfinder.png: for each size and level, theirs in the left half, ours
+in the right half.
 """
 
 import time
@@ -17,7 +17,7 @@ from data_prep.tasks.pathfinder import FOLDERS, pattern, read
 from lra import config
 from lra.files import make_folder, replacing
 
-FIGURE = Path("results/figures/pathfinder.png")
+FIGURE = Path("results/board/figures/pathfinder.png")
 SHOWN = {32: 12, 64: 6, 128: 3, 256: 2}  # images of each side
 
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from data_prep.pack import Manifest, read_manifest
 from lra.errors import UserError
@@ -16,6 +17,12 @@ from lra.files import locked
 def folder(task, data) -> Path:
     """Returns the folder of the packed task: <data.root>/<task>/<variant>."""
     return Path(data.root) / task.name / task.variant
+
+
+def maker(task) -> ModuleType:
+    """Returns the module that makes a task's data: data_prep/tasks/<name>.py, or the one that its
+    yaml names as `maker`."""
+    return import_module(task.get("maker") or f"data_prep.tasks.{task.name}")
 
 
 def prepare(task, data) -> Manifest:
@@ -33,7 +40,7 @@ def prepare(task, data) -> Manifest:
             if manifest is None:
                 for leftover in path.glob("*/.*.npy-*"):  # of one that was killed
                     leftover.unlink()
-                manifest = import_module(f"data_prep.tasks.{task.name}").make(task, data, path)
+                manifest = maker(task).make(task, data, path)
     elif data.archive is not None and manifest.generator is None:
         if not Path(data.archive).exists():
             raise UserError(f"data.archive={data.archive} does not exist.")

@@ -7,7 +7,6 @@ Makes the packed data of a task, or says that it is there, and prints its passpo
 """
 
 import sys
-from importlib import import_module
 
 import data_prep
 from data_prep import doctor
@@ -78,7 +77,7 @@ def every_task(overrides: list[str]) -> None:
         try:
             chosen = for_task(task, overrides)
             cfg = composed([f"task={task}", *chosen])
-            module = import_module(f"data_prep.tasks.{task}")
+            module = data_prep.maker(cfg.task)
             by_choice = any(override.startswith("task.variant=") for override in chosen)
             if hasattr(module, "variant_at_hand") and not by_choice:
                 cfg.task.variant = module.variant_at_hand(cfg.data)

@@ -12,6 +12,11 @@ from lra import cli
 from lra.certificate import FAILS, certify, named, show, table, write
 from lra.errors import UserError
 
+KEYS = {
+    "model": cli.Key("", "one model, or several between commas"),
+    "models": cli.Key("", "the same; all: every model"),
+}
+
 
 def main() -> None:
     arguments = sys.argv[1:]
@@ -28,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

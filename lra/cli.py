@@ -4,21 +4,82 @@ import functools
 import os
 import re
 import sys
+import textwrap
+import tomllib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lra import config
+from lra.config import words
 from lra.errors import Interrupted, UserError, closest, one_of
+from lra.machine import ROOT, commit
 
 failed_cells: list[str] = []  # of this process's sweep (lra/sweep/ledger.py)
 
 
-def run(command: Callable[[], object], help: str | None) -> int:
-    """Runs the main function of `python -m lra.<command>` and returns its exit code; -h and --help
-    print its module's docstring instead."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        return exit_code(print, (help or "").strip())
-    return exit_code(command)
+class Key(NamedTuple):
+    """A key=value argument of a command's own. help: what it does, for --help."""
+
+    default: str
+    help: str
+
+
+Keys = dict[str, Key]
+ROOT_KEY = Key("results", "the folder of your rows and of what is written")
+
+
+def run(command: Callable[[], object], text: str | None, keys: Keys | None = None) -> int:
+    """Runs the main function of `python -m lra.<command>` and returns its exit code.
+
+    text: the module's docstring, which --help prints with the keys and their defaults.
+    """
+    return exit_code(_answered, lambda: help_text(text or "", keys or {}), command)
+
+
+def _answered(help_: Callable[[], str], command: Callable[[], object]) -> None:
+    """Answers the flags that every command has, else runs the command."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(help_())
+    elif "--version" in words:
+        print(version())
+    else:
+        sys.argv[1:] = own_folder(words)
+        command()
+
+
+def own_folder(words: list[str]) -> list[str]:
+    """Takes --config-dir out of the words, after adding its folder to conf/."""
+    rest, folder = list(words), None
+    for flag in ("--config-dir", "-cd"):
+        for i, word in enumerate(rest):
+            if word == flag or word.startswith(f"{flag}="):
+                folder = word.partition("=")[2] or "".join(rest[i + 1 : i + 2])
+                del rest[i : i + (1 if "=" in word else 2)]
+                break
+    config.use_own_folder(folder)
+    return rest
+
+
+def help_text(text: str, keys: Keys) -> str:
+    """Returns a command's help: its docstring, then its keys with their defaults."""
+    lines = [text.strip()]
+    if keys:
+        width = max(len(f"{name}={key.default}") for name, key in keys.items())
+        lines += ["", "keys and their defaults:"]
+        lines += [f"  {f'{name}={key.default}':{width}}  {key.help}" for name, key in keys.items()]
+    return "\n".join(
+        [*lines, "", "flags: -h, --help; --version; --config-dir=FOLDER of your own yaml"]
+    )
+
+
+def version() -> str:
+    """Returns the version with the commit of the checkout."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        number = tomllib.load(file)["project"]["version"]
+    head, dirty = commit()
+    changes = ", with uncommitted changes" if dirty else ""
+    return f"lra-harness {number}" + (f" (commit {head[:7]}{changes})" if head else "")
 
 
 def exit_code(command: Callable[..., object], *args) -> int:
@@ -47,13 +108,46 @@ def exit_code(command: Callable[..., object], *args) -> int:
     return code
 
 
-def hydra_exit_code(main: Callable[[], object]) -> int:
+def hydra_exit_code(main: Callable[[], object], text: str) -> int:
     """Runs a function under @hydra.main, whose composition can fail before the function starts."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing
-    code = exit_code(main)
+
+    def composed() -> None:
+        words.check(sys.argv[1:])
+        sys.argv[1:] = [*_hydra_folder(), *sys.argv[1:]]
+        main()
+
+    code = exit_code(_answered, lambda: run_help(text), composed)
     for cell in failed_cells:
         print(f"failed: {cell}", file=sys.stderr)
     return code or bool(failed_cells)
+
+
+def run_help(text: str) -> str:
+    """Returns the help of run.py: examples, the choices of conf/, and its keys with defaults."""
+    groups = ("task", "model", "filter", "protocol", "trainer", "logger")
+    names = {group: config.choices_of(group) for group in groups} | {"task": config.tasks()}
+    choices = [f"  {f'{group}=':10} {' | '.join(found)}" for group, found in names.items()]
+    lines = [
+        "examples:",
+        "  python run.py task=listops model=fourier protocol=lite",
+        "  python run.py -m task=listops model=fourier,transformer seed=0,1",
+        "  python run.py task=listops model=fourier --cfg job     (prints all, runs nothing)",
+        "",
+        "choices:",
+        *(textwrap.fill(line, 100, subsequent_indent=" " * 13) for line in choices),
+        "",
+        "keys and their defaults (conf/config.yaml; ??? comes from protocol and task):",
+    ]
+    keys = (config.CONF / "config.yaml").read_text()
+    keys = keys[keys.index("\nseed:") + 1 : keys.index("\nhydra:")]
+    lines += [f"  {line}".rstrip() for line in keys.splitlines()]
+    return help_text("\n".join([text.strip(), "", *lines]), {})
+
+
+def _hydra_folder() -> list[str]:
+    """Returns the flag that tells Hydra of one's own folder."""
+    return [f"--config-dir={folder}" for folder in config.folders()[1:]]
 
 
 def in_one_sentence(job: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -79,6 +173,11 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, MissingConfigException) and error.options:
         folder, _, name = (error.missing_cfg_file or "").rpartition("/")
         return str(one_of(folder or "configuration", name, error.options))
+    if "Ambiguous value for argument" in text:  # Hydra's three remedies, of which one is meant
+        argument = re.search(r"argument '([^']+)'", text)[1]
+        return (
+            f"{argument} names several values: add -m to run each of them (python run.py -m ...)."
+        )
     unknown = re.search(r"Key '([^']+)' is not in struct", text)
     if unknown:
         key = re.search(r"full_key: (\S+)", text)
@@ -110,8 +209,9 @@ def _advice(text: str) -> str:
     word = found.group(1) or found.group(2)
     tree = config.plain(config.compose([]))
     options = config.flatten(tree)
-    # an option that moved keeps its last name
+    # an option that moved keeps its last name; of several, the shortest path is meant
     same_name = [key for key in options if key.rpartition(".")[2] == word.rpartition(".")[2]]
+    same_name.sort(key=lambda key: key.count("."))
     advice = f" Did you mean {same_name[0]}?" if same_name else closest(word, options)
     group, node = word.rpartition(".")[0], tree
     for part in group.split("."):
@@ -121,14 +221,17 @@ def _advice(text: str) -> str:
     return f"{advice} {where}: {', '.join(sorted(siblings))}."
 
 
-def split(arguments: list[str], own: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str, str], list[str]]:
     """Returns the values of a command's own key=value arguments, and the rest, for Hydra.
 
-    own: the command's keys with their defaults.
+    free: the rest may have words that are not key=value, such as files.
     """
     pairs = [(a, *a.partition("=")[::2]) for a in arguments]
-    given = own | {key: value for _, key, value in pairs if key in own}
-    return given, [argument for argument, key, _ in pairs if key not in own]
+    given = {name: key.default for name, key in own.items()}
+    given |= {key: value for _, key, value in pairs if key in own}
+    rest = [argument for argument, key, _ in pairs if key not in own]
+    words.check([word for word in rest if not free or "=" in word], own)
+    return given, rest
 
 
 def numbers(given: dict[str, str], key: str) -> list[int]:

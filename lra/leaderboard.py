@@ -1,7 +1,9 @@
-"""One page that opens from disk, without network: python -m lra.leaderboard
+"""One page that opens from disk, without network.
 
-[results.root=results] [modified=false] -> <results.path>/leaderboard.html
+python -m lra.leaderboard                              your rows beside the board's
+python -m lra.leaderboard results.root=results/board   the board alone
 
+Writes <results.root>/leaderboard.html.
 The table is plain HTML, there without JavaScript as well; with it, one can sort, filter, and click
 on a line for its provenance. Charts are plotly's, which is embedded, compressed. Whatever came from
 a row or a configuration is escaped by the template (Jinja) or compressed into base64.
@@ -18,20 +20,22 @@ from lra.report.leaderboard.lines import charts, figures, measured
 from lra.report.leaderboard.page import page
 from lra.store import runs
 
+OWN = {"modified": cli.Key("false", "true lets rows in that differ from their protocol")}
+KEYS = OWN | {"results.root": cli.ROOT_KEY}
+
 
 def main() -> None:
-    given, overrides = cli.split(sys.argv[1:], {"modified": "false"})
+    given, overrides = cli.split(sys.argv[1:], OWN)
     with_modified = cli.truth(given, "modified")
-    path = Path(config.compose(overrides).results.path)
-    chosen = [row for row in newest(runs.read_all(path)) if with_modified or not row.modified]
-    measurements = records.read_all(path)
-    lines = measured(chosen, path)
-    text = page(lines + figures(), charts(lines, measurements))
-    target = path / "leaderboard.html"
+    results = config.compose(overrides).results
+    every = newest(runs.read_both(results))
+    lines = measured([row for row in every if with_modified or not row.modified])
+    text = page(lines + figures(), charts(lines, records.read_both(results)))
+    target = Path(results.path) / "leaderboard.html"
     with replacing(target) as temporary:
         temporary.write_text(text)
     print(f"written: {target} ({len(text) / 1e6:.1f} MB, {len(lines)} lines measured)")
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

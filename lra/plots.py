@@ -1,9 +1,9 @@
-"""The pictures, from the rows and measurements alone: python -m lra.plots
+"""The pictures, from the rows and measurements alone.
 
-[results.root=results] [protocol=lite] [modified=true]
-[checkpoint=results/work/<cell>/selected.ckpt]
+python -m lra.plots
+python -m lra.plots protocol=matched checkpoint=results/work/<cell>/selected.ckpt
 
-Writes <results.path>/figures/: trade_off (accuracy against speed, the area is memory: the LRA
+Writes <results.root>/figures/: trade_off (accuracy against speed, the area is memory: the LRA
 paper's chart), curves (val accuracy while training, seeds as bands), lengths (time and memory by
 length) and, with the checkpoint of a Fourier model, filter (what it keeps of a real example); each
 as .pdf and .png.
@@ -23,18 +23,25 @@ from lra.report.papers import most_complete
 from lra.report.plots import curves, lengths, save, spectra, trade_off
 from lra.store import runs
 
+OWN = {
+    "protocol": cli.Key("", "of the trade-off; empty: the one with most models and tasks"),
+    "checkpoint": cli.Key("", "a Fourier model's, for the picture of its filter"),
+    "modified": cli.Key("false", "true lets rows in that differ from their protocol"),
+}
+KEYS = OWN | {"results.root": cli.ROOT_KEY}
+
 
 def main() -> None:
-    own = {"protocol": "", "checkpoint": "", "modified": "false"}
-    given, overrides = cli.split(sys.argv[1:], own)
+    given, overrides = cli.split(sys.argv[1:], OWN)
     with_modified = cli.truth(given, "modified")
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)
-    chosen = [row for row in newest(runs.read_all(path)) if with_modified or not row.modified]
-    measured = benches(records.read_all(path))
+    every = newest(runs.read_both(cfg.results))
+    chosen = [row for row in every if with_modified or not row.modified]
+    measured = benches(records.read_both(cfg.results))
     figures: dict[str, Figure | None] = {}
     if chosen:
-        figures["curves"] = curves(chosen, path)
+        figures["curves"] = curves(chosen)
     if measured:
         bench = largest(measured)
         figures["lengths"] = lengths(bench)
@@ -56,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

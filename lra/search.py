@@ -1,4 +1,4 @@
-r"""Hyperparameter search by val accuracy: python -m lra.search <overrides> [trials=20]
+r"""Hyperparameter search by the val metric.
 
 python -m lra.search task=listops model=fourier protocol=lite trials=20 \
     'optim.lr=tag(log,interval(1e-4,1e-2))' 'model.block.keep_ratio=interval(0.1,0.5)' \
@@ -14,20 +14,24 @@ chose it.
 import sys
 
 import optuna
-from hydra import initialize_config_dir
 
 from lra import cli, config
 from lra.sweep.search import Search
 
+KEYS = {
+    "trials": cli.Key("20", "complete trials"),
+    "results.root": cli.ROOT_KEY,
+}
+
 
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    given, overrides = cli.split(sys.argv[1:], {"trials": "20"})
+    given, overrides = cli.split(sys.argv[1:], {"trials": KEYS["trials"]})
     trials = cli.number(given, "trials")
-    with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
+    with config.hydra():
         search = Search(overrides, trials)
         search.report(search.run())
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

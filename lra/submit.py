@@ -1,37 +1,65 @@
-"""Puts rows from elsewhere on the board: python -m lra.submit ROW.json ... origin="who, where"
+"""Puts rows on the board (results/board), the one way there, for submitters and maintainers.
 
-[results.root=results]. ROW.json is what a run left under its results/runs/, with the predictions
-(.npy) beside it. Everything that can be checked without training again is: the schema, that the
-data set is known here, that the predictions give the claimed scores on its labels, that the
-configuration is what the row says it is, and its parameter count. What does not hold is refused
-with the reason; the rest is stored like our own, with its origin.
+python -m lra.submit submissions/ada/fourier.json origin="Ada L., github.com/ada"
+python -m lra.submit results/runs maintainer=true
+python -m lra.submit results/efficiency maintainer=true
+
+A row is a .json file that a run left in its results/runs/, with the predictions beside it; a folder
+stands for the newest finished attempt of each cell in it. Everything that can be checked without
+training again is: the schema, that the data set is known here, that the predictions give the
+claimed scores on its labels, that the configuration is what the row says it is, and its parameter
+count. A row that fails a check is refused with the reason, and then no row of the command is added.
+Measurements of speed (results/efficiency) are a maintainer's alone: nothing in them can be checked.
 """
 
 import sys
 from pathlib import Path
 
 from lra import cli, config
+from lra.efficiency import records
 from lra.errors import UserError
-from lra.report.submit import add, check
+from lra.machine import ROOT
+from lra.report.submit import Stores, add, check, measurements, paths
+
+OWN = {
+    "origin": cli.Key("", "who measured them, and where to find that person"),
+    "maintainer": cli.Key("false", "true: the rows are the maintainers' own"),
+}
+KEYS = OWN | {
+    "results.root": cli.Key("results", "your store, whose labels are known, too"),
+    "results.board": cli.Key("results/board", "the board"),
+}
 
 
 def main() -> None:
-    given, rest = cli.split(sys.argv[1:], {"origin": ""})
-    origin = given["origin"].strip()
-    paths = list(dict.fromkeys(Path(a) for a in rest if "=" not in a))
-    overrides = [a for a in rest if "=" in a]
-    if not paths or not origin:
+    given, rest = cli.split(sys.argv[1:], OWN, free=True)
+    origin, maintainer = given["origin"].strip(), cli.truth(given, "maintainer")
+    names = list(dict.fromkeys(word for word in rest if "=" not in word))
+    results = config.compose([word for word in rest if "=" in word]).results
+    if not names or bool(origin) == maintainer:
         raise UserError(
             "Name the rows and who measured them: python -m lra.submit "
-            'submissions/<you>/<row>.json origin="A. Person, github.com/..."'
+            'submissions/<you>/<row>.json origin="A. Person, github.com/..." '
+            "(or maintainer=true)."
         )
-    root = Path(config.compose(overrides).results.path)
-    checked = [(path, check(path, root)) for path in paths]  # all or none
+    board = Path(results.board or ROOT / "results" / "board")
+    stores = Stores(board=board, own=Path(results.path))
+    lab = measurements(names)
+    if lab and not maintainer:
+        raise UserError("Measurements of speed cannot be checked: a maintainer adds them.")
+    rows = [path for name in names if name not in lab for path in paths(name, stores)]
+    checked = [(path, check(path, stores)) for path in rows]  # all or none
     for path, row in checked:
         if row.dirty or row.commit is None:
             print(f"note: {path} was made by code with uncommitted changes.")
-        print(f"added: {add(path, row, root, origin)}")
+        print(f"added: {add(path, row, stores, origin or None)}")
+    for measurement in (m for found in lab.values() for m in found):
+        print(f"added: {records.write(board, measurement)}")
+    if not checked and not lab:
+        print("Nothing new: every finished row of these folders is on the board.")
+    else:
+        print("The board's tables: python -m lra.tables results.root=results/board")
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

@@ -1,16 +1,18 @@
 """Every table from the rows and nothing else: the same rows give the same bytes.
 
-python -m lra.tables [results.root=results] [modified=true] [verified_only=true]
+python -m lra.tables                               your rows (results/runs) beside the board's
+python -m lra.tables modified=true                 modified rows, too
+python -m lra.tables results.root=results/board    the board alone, and the README's short table
 
-Prints them, and writes <results.path>/tables/: scores (each task by itself), papers (the papers'
-accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md, .csv
-and .tex; tables.tex joins the latter. Also the short table at the top of the README.
-modified=true lets modified rows in, verified_only=true leaves out published figures that were not
-checked against the paper; what they give goes to tables-modified/, tables-verified_only/.
+Prints the tables, and writes <results.root>/tables/: scores (each task by itself), papers (the
+papers' accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md,
+.csv and .tex; tables.tex joins the latter. A switch has a folder of its own, tables-modified/.
 """
 
 import sys
 from pathlib import Path
+
+from omegaconf import DictConfig
 
 from lra import cli, config
 from lra.efficiency import records
@@ -22,32 +24,37 @@ from lra.report.tables import efficiency, papers, scores, short
 from lra.report.tables.table import Document, latex_document
 from lra.store import runs
 
-SWITCHES = ("modified", "verified_only")
+SWITCHES = {
+    "modified": cli.Key("false", "true lets rows in that differ from their protocol"),
+    "verified_only": cli.Key("false", "true leaves out published figures not checked by reading"),
+}
+KEYS = SWITCHES | {"results.root": cli.ROOT_KEY}
 
 
-def documents(path: Path, modified: bool = False, verified_only: bool = False) -> list[Document]:
-    """Returns every document of the rows and measurements below `path`."""
-    every = newest(runs.read_all(path))
+def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[Document]:
+    """Returns every document of the rows and measurements of one's own store and the board."""
+    every = newest(runs.read_both(results))
     chosen = [row for row in every if modified or not row.modified]
-    measurements = records.read_all(path)
+    measurements = records.read_both(results)
     made = []
     if chosen:
-        made += [scores.document(chosen, path), papers.document(chosen, verified_only)]
+        made += [scores.document(chosen), papers.document(chosen, verified_only)]
     if measurements:
         made.append(efficiency.document(measurements, verified_only))
     return made
 
 
 def main() -> None:
-    given, overrides = cli.split(sys.argv[1:], dict.fromkeys(SWITCHES, "false"))
+    given, overrides = cli.split(sys.argv[1:], SWITCHES)
     switches = {key: cli.truth(given, key) for key in SWITCHES}
-    path = Path(config.compose(overrides).results.path)
-    made = documents(path, **switches)
+    results = config.compose(overrides).results
+    path = Path(results.path)
+    made = documents(results, **switches)
     if not made:
         hint = "" if switches["modified"] else " (modified=true shows the others)"
         kind = "finished" if switches["modified"] else "finished conforming"
         raise UserError(f"There are no {kind} rows in {path / 'runs'}{hint}.")
-    if path.resolve() == ROOT / "results" and not any(switches.values()):
+    if path.resolve() == ROOT / "results" / "board" and not any(switches.values()):
         chosen = [row for row in newest(runs.read_all(path)) if not row.modified]
         short.put(short.table(chosen, records.read_all(path)), ROOT / "README.md")
     # what was switched on goes elsewhere: the tables are those of the conforming rows
@@ -60,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

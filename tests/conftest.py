@@ -13,6 +13,7 @@ from tests import warm
 
 torch.set_num_threads(1)  # tests run side by side
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["LRA_BOARD"] = str(ROOT / "nowhere")  # tests that need a board name theirs
 TINY = [
     "task.variant=short",
     "task.variants.short.counts.train=256",

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "lra.machine": [],
     "lra.files": GROUND,
     "lra.config": GROUND,
-    "lra.cli": [*GROUND, "lra.config"],
+    "lra.cli": [*GROUND, "lra.machine", "lra.config"],
     "data_prep": [*BASE, "lra.objective"],
     "lra.objective": [*GROUND, "lra.config"],
     "lra.store": STORE,
@@ -32,7 +32,12 @@ MAY_IMPORT = {
 }
 # The commands, python -m lra.<name>: a docstring that is their help, and a short main.
 DOORS = {"check", "leaderboard", "plots", "rekey", "search", "submit", "tables", "__main__"}
-RENDERERS = ("lra.report.tables", "lra.report.leaderboard.page", "lra.report.plots")
+RENDERERS = (
+    "lra.report.tables",
+    "lra.report.leaderboard.page",
+    "lra.report.plots",
+    "lra.report.result",
+)
 PRINTS_ONCE = {"lra.report.submit"}  # to see whether a table can print the row
 
 

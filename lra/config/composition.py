@@ -1,5 +1,14 @@
-"""Composes a configuration from conf/ and the words of a command, and lists what conf/ offers."""
+"""Composes a configuration from conf/ and the words of a command, and lists what conf/ offers.
 
+A folder of one's own may add to conf/: LRA_CONFIG_DIR names it, and --config-dir sets that
+variable, so that every process of a sweep finds the same yaml files, and the modules that they
+name.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +20,42 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lra.errors import UserError
+
 CONF = Path(__file__).resolve().parents[2] / "conf"
+OWN = "LRA_CONFIG_DIR"
+
+
+def folders() -> list[Path]:
+    """Returns conf/, and the folder of one's own where there is one."""
+    own = os.environ.get(OWN)
+    return [CONF, *([Path(own)] if own else [])]
+
+
+def use_own_folder(path: str | None) -> None:
+    """Adds a folder to conf/ for this process and its children; None: the one that the environment
+    names, if any. Modules beside its yaml files can be imported. Raises UserError without it."""
+    own = path or os.environ.get(OWN)
+    if not own:
+        return
+    folder = Path(own).expanduser().absolute()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name one with model/ or task/ in it.")
+    os.environ[OWN] = str(folder)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+@contextmanager
+def hydra() -> Iterator[None]:
+    """Lets Hydra compose from conf/ outside run.py."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        yield
+
+
+def search_path() -> list[str]:
+    """Returns the override that lets Hydra search one's own folder, too."""
+    return [f"hydra.searchpath=[{folder.as_uri()}]" for folder in folders()[1:]]
 
 
 def compose(overrides: list[str]) -> DictConfig:
@@ -21,10 +65,11 @@ def compose(overrides: list[str]) -> DictConfig:
 
 @lru_cache(maxsize=256)  # composing takes 0.3 s, a copy 0.02
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    words = [*search_path(), *overrides]
     if GlobalHydra.instance().is_initialized():  # inside run.py
-        return hydra_compose("config", list(overrides))
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        return hydra_compose("config", list(overrides))
+        return hydra_compose("config", words)
+    with hydra():
+        return hydra_compose("config", words)
 
 
 def is_multirun() -> bool:
@@ -73,11 +118,26 @@ def usual_variant(task: str, protocol: str, model: str) -> str:
     """Returns the variant that `task=... protocol=... model=...` alone chooses: the preset's, else
     the budget's, else the task's. Read from the files: composing them all takes seconds."""
     for group, name in ((f"preset/{protocol}/{task}", model), (f"budget/{protocol}", task)):
-        if (CONF / group / f"{name}.yaml").exists():
+        if name in _names(group):
             chosen = OmegaConf.select(_file(group, name), "task.variant")
             if chosen:
                 return chosen
     return _file("task", task).variant
+
+
+def objectives() -> list[str]:
+    """Returns the choices of objective=."""
+    return _names("objective")
+
+
+def objective_file(name: str) -> Any:
+    """Returns conf/objective/<name>.yaml alone, to read rows with."""
+    return _file("objective", name)
+
+
+def choices_of(group: str) -> list[str]:
+    """Returns the choices of a group of conf/."""
+    return _names(group)
 
 
 def task_objective(task: str) -> str:
@@ -94,7 +154,8 @@ def task_objective(task: str) -> str:
 @cache
 def _defaults(path: str) -> list[dict[str, str]]:
     """Returns the choices in a file's defaults list."""
-    tree: Any = OmegaConf.load(CONF / path) if (CONF / path).exists() else OmegaConf.create()
+    found = [folder / path for folder in folders() if (folder / path).exists()]
+    tree: Any = OmegaConf.load(found[0]) if found else OmegaConf.create()
     return [entry for entry in plain(tree).get("defaults", []) if isinstance(entry, dict)]
 
 
@@ -103,14 +164,18 @@ def trunk_net() -> dict[str, Any]:
     return plain(_file("base", "trunk").net)
 
 
-@cache
 def _file(group: str, name: str) -> Any:
     """Returns one file of conf/ alone, nothing composed."""
-    return OmegaConf.load(CONF / group / f"{name}.yaml")
+    return next(_loaded(p) for f in folders() if (p := f / group / f"{name}.yaml").exists())
+
+
+@cache
+def _loaded(path: Path) -> Any:
+    return OmegaConf.load(path)
 
 
 def _names(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
 
 
 def label(model: str, filter: str | None) -> str:

@@ -68,6 +68,7 @@ class Configuration:
     def __init__(self, cfg: DictConfig, overrides: list[str]):
         """overrides: the words from which cfg was composed."""
         _nothing_taken_out(overrides)
+        _everything_is_read(overrides)
         check(cfg)
         self.cfg, self.overrides = cfg, overrides
         self._check_used()
@@ -200,6 +201,25 @@ def _conforms(override: str) -> bool:
     key = override.partition("=")[0]
     # trainer=smoke chooses a file, which may set anything; trainer.threads=1 is a setting
     return key in CHOICES or (key != "trainer" and is_environment(key))
+
+
+def _everything_is_read(overrides: list[str]) -> None:
+    """Raises UserError for +key=value that adds a setting that nothing reads. A constructor checks
+    the settings of its own node, and a variant's rules must be known from another variant."""
+    added = [override for override in overrides if override.startswith("+")]
+    if not added:
+        return
+    known = flatten(plain(compose([o for o in overrides if not o.startswith("+")])))
+    rules = {key.split(".")[3] for key in known if key.startswith("task.variants.")}
+    for override in added:
+        key = override.lstrip("+").partition("=")[0]
+        parts = key.split(".")
+        group = (CONF / key.partition("@")[0]).is_dir()
+        built = key.startswith(("model.block.", "model.net.", "objective.", "logger."))
+        rule = key.startswith("task.variants.") and (len(parts) == 3 or parts[3] in rules)
+        there = key in known or any(other.startswith(f"{key}.") for other in known)
+        if not (group or built or rule or there):
+            raise UserError(f"{override}: no setting is called {key}, and nothing would read it.")
 
 
 def _nothing_taken_out(overrides: list[str]) -> None:

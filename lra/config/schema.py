@@ -64,10 +64,11 @@ class Data(Group):
 
 
 class Results(Group):
-    """The place of results, and how long a worker's claim holds."""
+    """The place of results and of the board, and how long a worker's claim holds."""
 
     root: str
     path: str
+    board: str | None
     renew: PositiveFloat
     expire: PositiveFloat
 

@@ -1,13 +1,11 @@
 """Speed and memory by length, of every model on byte text: what LRA's Table 2 measures.
 
 python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
-    [rounds=3] [steps=5] [seconds=180] [memory=0.6] [compile=false] [protocol=matched]
-    [rerun=none|disturbed]
-    [any other key of run.py, for all models: trainer=gpu, model.d_model=128, ...]
+python -m lra.efficiency models=fourier,performer lengths=4096 trainer=gpu precision=bf16-mixed
 
-models=all, or names between commas; fourier+performer is performer behind the Fourier filter. The
-transformer is always there twice: on torch's fused kernel, and with the N x N matrix in memory,
-which is what the papers compared with.
+Any key of run.py may follow, for all models. fourier+performer is performer behind the Fourier
+filter. The transformer is always measured twice: on torch's fused kernel, and with the N x N matrix
+in memory, as the papers compared with.
 
 Each cell (model, length) is measured by processes of its own: one for time in each round, and one
 for memory and operations, which no load changes, in the first. A round goes through all models
@@ -26,21 +24,22 @@ from lra.efficiency.lab import Cell, Lab, Limits, changing, compose, memory_of_m
 from lra.errors import UserError
 from lra.store.claim import Claim
 
-DEFAULTS = {
-    "models": "all",
-    "lengths": "1024,2048,3072,4096",
-    "batch": "32",
-    "rounds": "3",
-    "steps": "5",
-    "seconds": "180",
-    "memory": "0.6",
-    "compile": "false",
-    "rerun": "none",
+OWN = {
+    "models": cli.Key("all", "names between commas"),
+    "lengths": cli.Key("1024,2048,3072,4096", "bytes of text"),
+    "batch": cli.Key("32", "examples of a step"),
+    "rounds": cli.Key("3", "times that every cell is measured"),
+    "steps": cli.Key("5", "timed steps of a round"),
+    "seconds": cli.Key("180", "after which a cell is a timeout"),
+    "memory": cli.Key("0.6", "share of the machine's memory above which a cell is oom"),
+    "compile": cli.Key("false", "true: torch.compile, with the time that compiling takes"),
+    "rerun": cli.Key("none", "disturbed: measure again what ran beside other work"),
 }
+KEYS = OWN | {"results.root": cli.ROOT_KEY}
 
 
 def main() -> None:
-    given, overrides = cli.split(sys.argv[1:], DEFAULTS)
+    given, overrides = cli.split(sys.argv[1:], OWN)
     steps, compile_ = cli.number(given, "steps"), cli.truth(given, "compile")
     batch, rounds = cli.number(given, "batch"), cli.number(given, "rounds")
     rerun = cli.choice(given, "rerun", ("none", "disturbed"))
@@ -73,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

@@ -1,15 +1,17 @@
-"""The record of a measurement: results/efficiency/<model>/<length>-<cell>-<round>.json."""
+"""The record of a measurement: <root>/efficiency/<model>/<length>-<cell>-<round>.json."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from omegaconf import DictConfig
+from pydantic import PrivateAttr, ValidationError
 
 from lra.config import upgrade
 from lra.errors import UserError
 from lra.files import replacing
+from lra.store import runs
 from lra.store.row import Memory, Record
 
 SCHEMA: Literal[2] = 2
@@ -40,6 +42,7 @@ class Measurement(Record):
     """One round of one cell. A cell that ran out of memory or of time is a result; what had been
     measured by then stays."""
 
+    _yours: bool = PrivateAttr(False)  # not stored: read from one's own folder, beside a board
     schema_version: Literal[2] = SCHEMA
     cell: str
     round: int
@@ -67,6 +70,11 @@ class Measurement(Record):
     dirty: bool | None
     started: str
     config: dict[str, Any]
+
+    @property
+    def yours(self) -> bool:
+        """True if it is the user's own and was read together with a board."""
+        return self._yours
 
     @property
     def disturbed(self) -> bool:
@@ -104,12 +112,21 @@ def write(root: Path, measurement: Measurement) -> Path:
     return target
 
 
-def read_all(root: Path) -> list[Measurement]:
-    """Every measurement below `root`, in an order that does not depend on the file system."""
+def read_both(results: DictConfig) -> list[Measurement]:
+    """Returns one's own measurements and those of the board. results: the config group."""
+    own, other = Path(results.path), runs.board(results)
+    return read_all(own, yours=other is not None) + (read_all(other) if other else [])
+
+
+def read_all(root: Path, yours: bool = False) -> list[Measurement]:
+    """Returns the measurements of one results folder, in an order that does not depend on the file
+    system."""
     found = []
     for file in sorted(root.glob("efficiency/*/*.json")):
         try:
-            found.append(Measurement.model_validate(upgraded(json.loads(file.read_bytes()))))
+            measurement = Measurement.model_validate(upgraded(json.loads(file.read_bytes())))
+            measurement._yours = yours
+            found.append(measurement)
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             if isinstance(error, ValidationError):

@@ -143,6 +143,7 @@ class Bench:
         m, where = self.first, self.first.environment
         on_cpu = where["device_type"] == "cpu"
         parts = [
+            *(["yours"] if m.yours else []),
             f"protocol {m.protocol}",
             f"batch {m.batch_size}",
             where["device"] + (f" x {where['threads']} threads" if on_cpu else ""),
@@ -285,6 +286,7 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
             where["torch"],
             m.compile,
             tuple(m.overrides),
+            m.yours,
         )
         groups[conditions][m.model, m.length].append(m)
     return [

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
-from lra.config import CONF
+from lra import config
 from lra.objective.metric import Metric, Score
 
 if TYPE_CHECKING:
@@ -88,6 +87,6 @@ class Objective(ABC):
 
 def named(name: str) -> Objective | None:
     """Returns the objective of a row, to read its predictions; None where its yaml is gone."""
-    if name not in {path.stem for path in (CONF / "objective").glob("*.yaml")}:
+    if name not in config.objectives():
         return None
-    return instantiate(OmegaConf.load(CONF / f"objective/{name}.yaml"), outputs=None)
+    return instantiate(config.objective_file(name), outputs=None)

@@ -4,11 +4,9 @@ Rows of two protocols, two variants, two data sets or two objectives never share
 a range where the stored predictions cannot tell models apart (statistics.py).
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -21,6 +19,7 @@ from lra.report.statistics import interval, ranks
 from lra.store import runs
 from lra.store.row import Row
 
+YOURS = " (yours)"
 SIZE_MATCHED = 0.1  # LRA's rule: at most 10 % more parameters than the transformer
 
 
@@ -70,6 +69,11 @@ class Entry:
         return all(row.at_chance for row in self.rows)
 
     @property
+    def learned_nothing(self) -> list[Row]:
+        """The seeds that ended on a plateau."""
+        return [row for row in self.rows if row.learned_nothing]
+
+    @property
     def devices(self) -> list[str]:
         return sorted({device(row) for row in self.rows})
 
@@ -81,10 +85,10 @@ class Entry:
 
 def newest(all_rows: Iterable[Row]) -> list[Row]:
     """Returns the newest finished and tested attempt of each cell: a rerun is not another seed.
-    Submitted rows replace none of ours."""
+    A row of one store or submitter does not replace another's."""
     latest: dict[tuple, Row] = {}
     for row in all_rows:
-        key = row.cell, row.origin
+        key = row.cell, row.origin, row.yours
         if row.test and row.status == "done" and (key not in latest or _later(row, latest[key])):
             latest[key] = row
     return list(latest.values())
@@ -94,28 +98,33 @@ def _later(row: Row, than: Row) -> bool:
     return row.attempt > than.attempt
 
 
-def settings(row: Row) -> str:
-    """Returns what the seeds of one line share: everything but the seed, and who measured them."""
-    return json.dumps([row.config | {"seed": None}, row.origin], sort_keys=True)
+def shown(row: Row) -> str:
+    """Returns the model's name in tables: with `(yours)` if it is not the board's."""
+    return row.label + YOURS if row.yours else row.label
 
 
-def entries(chosen: Iterable[Row], root: Path) -> dict[Key, list[Entry]]:
-    """Groups rows to tables of lines. root: the results folder that holds their predictions."""
+def measured_as(name: str) -> str:
+    """Returns the name under which the lab measured a model that a table shows by this name."""
+    return name.removesuffix(YOURS)
+
+
+def entries(chosen: Iterable[Row]) -> dict[Key, list[Entry]]:
+    """Groups rows to tables of lines."""
     tables: dict[Key, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = Key(row.task, row.variant, row.fingerprint[:8], row.protocol, row.objective)
-        tables[key][settings(row)].append(row)
+        tables[key][row.setting].append(row)
     found = {}
     for key, lines in sorted(tables.items()):
         groups = [sorted(group, key=lambda row: row.seed) for group in lines.values()]
-        parts = zip(_ranks(groups, root), _names(groups), groups, strict=True)
+        parts = zip(_ranks(groups), _names(groups), groups, strict=True)
         found[key] = [Entry(*part) for part in parts]
     return found
 
 
-def _ranks(groups: list[list[Row]], root: Path) -> list[str]:
+def _ranks(groups: list[list[Row]]) -> list[str]:
     """Returns the rank of each line among those whose predictions are stored, else a dash."""
-    values = [[runs.values(root, row) for row in group] for group in groups]
+    values = [[runs.values(row) for row in group] for group in groups]
     known = [i for i, seeds in enumerate(values) if all(found is not None for found in seeds)]
     if len(known) < 2 or len({len(found) for i in known for found in values[i]}) > 1:
         return ["-"] * len(groups)
@@ -135,7 +144,7 @@ def _names(groups: list[list[Row]]) -> list[str]:
         row = group[0]
         changes = ", ".join(f"{key}={ours}" for key, (_, ours) in row.modified.items())
         submitted = f" (submitted by {row.origin})" if row.origin else ""
-        names.append(row.label + submitted + (f" (modified: {changes})" if changes else ""))
+        names.append(shown(row) + submitted + (f" (modified: {changes})" if changes else ""))
     flat = [flatten(group[0].config) for group in groups]
     for name in {name for name in names if names.count(name) > 1}:
         same = [i for i, other in enumerate(names) if other == name]

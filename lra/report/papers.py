@@ -11,7 +11,7 @@ from statistics import mean
 
 from lra import config
 from lra.efficiency.report import sizes
-from lra.report.groups import settings
+from lra.report.groups import shown
 from lra.report.published import METRIC
 from lra.report.statistics import interval
 from lra.store import runs
@@ -49,8 +49,8 @@ PAPERS = {
 
 
 class Ours:
-    """Our rows of one protocol: the seeds of each (model, task). Each task has one variant, the one
-    of most models, on the data and in the setting that were measured last."""
+    """Our rows of one protocol: the seeds of each (model as shown, task). Each task has one
+    variant, the one of most models, on the data and in the setting that were measured last."""
 
     def __init__(self, chosen: Iterable[Row], protocol: str):
         usual = [
@@ -64,16 +64,16 @@ class Ours:
             and row.origin is None
             and row.variant == config.usual_variant(row.task, protocol, row.model)
         ]
-        having = Counter({(row.task, row.variant, row.label) for row in usual})
+        having = Counter({(row.task, row.variant, shown(row)) for row in usual})
         models = Counter((task, variant) for task, variant, _ in having)
         variant = {task: v for (task, v), _ in sorted(models.items(), key=lambda p: (p[1], p[0]))}
         usual = [row for row in usual if row.variant == variant[row.task]]
         data = {row.task: row.fingerprint for row in usual}
-        current = {(row.label, row.task): settings(row) for row in usual}
+        current = {(shown(row), row.task): row.setting for row in usual}
         self.rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in usual:
-            key = row.label, row.task
-            if row.fingerprint == data[row.task] and settings(row) == current[key]:
+            key = shown(row), row.task
+            if row.fingerprint == data[row.task] and row.setting == current[key]:
                 self.rows[key].append(row)
 
     def sizes(self, model: str, tasks: Iterable[str]) -> set[tuple]:

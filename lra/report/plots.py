@@ -24,7 +24,7 @@ from lra import config
 from lra.efficiency.report import BASELINE, EXPLICIT, Bench, name_of
 from lra.errors import UserError
 from lra.files import replacing
-from lra.report.groups import Key, entries
+from lra.report.groups import Key, entries, measured_as
 from lra.report.papers import Ours, complete
 from lra.report.published import METRIC
 from lra.store import runs
@@ -65,7 +65,7 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     longest = bench.longest
     points = []
     for model in models:
-        cell = bench.at_longest(model, *ours.sizes(model, tasks))
+        cell = bench.at_longest(measured_as(model), *ours.sizes(model, tasks))
         if cell is not None and cell.seconds("training") and cell.bytes("training"):
             score = sum(ours.percent(model, task) for task in tasks) / len(tasks)
             speed = cell.first.batch_size / cell.seconds("training")
@@ -158,12 +158,12 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
         taken.append(Text.get_window_extent(note))
 
 
-def curves(chosen: list[Row], root: Path) -> Figure | None:
+def curves(chosen: list[Row]) -> Figure | None:
     """Draws the val metric by step; the band is from the lowest to the highest seed."""
     panels: dict[Key, dict[str, list]] = defaultdict(dict)
-    for key, lines in entries(chosen, root).items():
+    for key, lines in entries(chosen).items():
         for entry in lines:
-            pairs = [(row, runs.read_curve(root, row)) for row in entry.rows]
+            pairs = [(row, runs.read_curve(row)) for row in entry.rows]
             known = [(row, curve) for row, curve in pairs if curve is not None]
             if known:
                 panels[key][entry.name] = known

@@ -3,49 +3,88 @@
 import math
 import re
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from hydra.utils import instantiate
 
 from lra import config, objective
 from lra.cli import explain
 from lra.config import Configuration
 from lra.config.identity import identifier
+from lra.efficiency import records
+from lra.efficiency.records import Measurement
 from lra.errors import UserError
 from lra.objective import Metric, Score, share_score
 from lra.objective.base import Predictions
+from lra.report.groups import newest
 from lra.report.leaderboard.lines import provenance
 from lra.report.tables import scores
 from lra.store import runs
 from lra.store.row import Row
-from lra.training.run import count_parameters, transformer_parameters
+from lra.training.network import count_parameters, must_build, transformer_parameters
 
 # the choices of which a row's command is made
 CHOSEN = ("task", "variant", "model", "filter", "objective", "protocol")
 
 
-def check(path: Path, root: Path) -> Row:
-    """Returns the row at `path`, which may join the rows below `root`. Raises UserError with the
-    reason why not."""
+class Stores(NamedTuple):
+    """The board, and the submitting user's own store, whose labels count as known, too."""
+
+    board: Path
+    own: Path
+
+    def targets(self, fingerprint: str) -> Any | None:
+        """Returns the targets of the test split; None where neither store has them."""
+        found = (runs.targets(root, fingerprint) for root in self)
+        return next((targets for targets in found if targets is not None), None)
+
+    def rows(self) -> list[Row]:
+        return [row for root in self for row in runs.read_all(root)]
+
+
+def paths(argument: str, stores: Stores) -> list[Path]:
+    """Returns the rows that an argument names: a file, or a folder, which stands for the newest
+    finished attempt of each of its cells that is not on the board yet."""
+    path = Path(argument)
+    if not path.is_dir():
+        return [path]
+    there = {(row.started, row.finished) for row in runs.read_all(stores.board)}
+    every = {file: runs.read(file) for file in sorted(path.rglob("*.json"))}
+    chosen = {id(row) for row in newest(every.values())}
+    return [
+        file
+        for file, row in every.items()
+        if id(row) in chosen and (row.started, row.finished) not in there
+    ]
+
+
+def measurements(names: list[str]) -> dict[str, list[Measurement]]:
+    """Returns the lab's measurements of each name that is a folder of them: <root>/efficiency."""
+    folders = [name for name in names if Path(name).is_dir() and Path(name).name == "efficiency"]
+    return {name: records.read_all(Path(name).parent) for name in folders}
+
+
+def check(path: Path, stores: Stores) -> Row:
+    """Returns the row at `path`, which may join the board. Raises UserError with the reason why
+    not."""
     if path.suffix != ".json" or not path.exists():
         raise UserError(f"There is no row {path}: name a .json file of results/runs/.")
     row = runs.read(path)
     if row.status != "done" or row.test is None or row.val is None:
         raise _refused(path, f"it is {row.status}, and only finished rows with a test score count")
-    board = runs.read_all(root)
-    alike = [known for known in board if known.fingerprint[:16] == row.fingerprint[:16]]
+    board = runs.read_all(stores.board)
+    alike = [known for known in stores.rows() if known.fingerprint[:16] == row.fingerprint[:16]]
     same_data = [known for known in alike if known.fingerprint == row.fingerprint]
     if len(same_data) < len(alike):
         raise _refused(path, f"no data here have the fingerprint {row.fingerprint}")
-    predicted, found = _recompute(path, row, root)
+    predicted, found = _recompute(path, row, stores)
     _configuration(path, row)
     _printable(path, row)
     rivals = [known for known in same_data if known.objective == row.objective]
     if rivals and row.baselines != runs.baselines(rivals):
         raise _refused(path, "its trivial baselines are not those of the same data here")
     for known in board:
-        theirs = runs.predictions(root, known) if known.cell == row.cell else None
+        theirs = runs.predictions(known) if known.cell == row.cell else None
         if theirs is not None and np.array_equal(theirs, predicted):
             raise _refused(path, f"it is on the board already, as {known.name}")
     return row.model_copy(update={"test": found})  # to the last digit as computed here
@@ -55,14 +94,14 @@ def _refused(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is refused: {reason}.")
 
 
-def _recompute(path: Path, row: Row, root: Path) -> tuple[Predictions, dict[str, Score]]:
+def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[str, Score]]:
     """Scores the predictions on our own targets; returns both."""
     of = objective.named(row.objective)
     if of is None:
         raise _refused(path, f"objective {row.objective} is not here")
     if (row.headline, row.selection) != (of.headline, of.selection):
         raise _refused(path, f"its metrics are not those of objective {row.objective}")
-    targets = runs.targets(root, row.fingerprint)
+    targets = stores.targets(row.fingerprint)
     if targets is None:
         raise _refused(
             path,
@@ -140,8 +179,7 @@ def _configuration(path: Path, row: Row) -> None:
         raise _refused(path, "the keys that it lists as modified are not those that differ")
     if identifier(row.config, row.fingerprint) != row.cell:
         raise _refused(path, f"its cell is not {row.cell}, by its configuration and data")
-    with torch.device("meta"):
-        parameters = count_parameters(instantiate(cfg.model.net))
+    parameters = count_parameters(must_build(cfg))
     if parameters != row.parameters:
         raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters}")
     if transformer_parameters(cfg) != row.transformer_parameters:
@@ -173,21 +211,23 @@ def _runs_code(value) -> bool:
 def _printable(path: Path, row: Row) -> None:
     """Prints the row once: one that no table can print would break the board for everybody."""
     try:
-        scores.document([row], path.parent).markdown()
+        scores.document([row]).markdown()
         curve = path.with_suffix(".csv")
         points = runs.parse_curve(curve) if curve.exists() else []
         if not all(math.isfinite(value) for point in points for value in point):
             raise ValueError("its curve is not finite")
-        provenance([row], path.parent)
+        provenance([row])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _refused(path, f"no table can print it ({type(error).__name__}: {error})") from error
 
 
-def add(path: Path, row: Row, root: Path, origin: str) -> Path:
-    """Stores a checked row, its predictions and its curve below `root`."""
+def add(path: Path, row: Row, stores: Stores, origin: str | None) -> Path:
+    """Stores a checked row, its predictions, its curve and the labels of its data on the board.
+    origin: the submitter; None for a maintainer's row."""
     curve = path.with_suffix(".csv")
+    runs.write_targets(stores.board, row.fingerprint, stores.targets(row.fingerprint))
     return runs.write(
-        root / "runs" / row.task / row.label,
+        stores.board / "runs" / row.task / row.label,
         row.model_copy(update={"origin": origin}),
         runs.read_values(path),
         runs.parse_curve(curve) if curve.exists() else None,

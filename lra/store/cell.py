@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+import data_prep
 from data_prep import Manifest
 from lra.config import Configuration
 from lra.config.identity import identifier
@@ -57,6 +58,18 @@ class Cell:
             _, path = done
             if self.last.stat().st_mtime_ns <= path.stat().st_mtime_ns:
                 self.last.unlink()
+
+
+def find(configuration: Configuration) -> Cell | None:
+    """Returns the cell; None where its data are not made yet. Raises UserError where other data
+    than the configuration's are in their place."""
+    cfg = configuration.cfg
+    path = data_prep.folder(cfg.task, cfg.data)
+    manifest = data_prep.read_manifest(path)
+    if manifest is None:
+        return None
+    manifest.must_be(cfg.task, cfg.data, path)
+    return cell(configuration, manifest)
 
 
 def cell(configuration: Configuration, manifest: Manifest) -> Cell:

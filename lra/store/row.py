@@ -2,17 +2,19 @@
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from lra import config
 from lra.config import identity, upgrade
 from lra.errors import UserError
 from lra.objective import Metric, Score
 
-SCHEMA: Literal[2] = 2
+SCHEMA: Literal[3] = 3
 MAJORITY = "majority label"  # the trivial rule that stands for chance
+PLATEAU = 0.99  # a loss below this share of the label frequencies' loss has left the plateau
 
 Status = Literal["done", "failed", "diverged", "oom", "interrupted"]
 
@@ -46,9 +48,15 @@ class Resume(Record):
 
 
 class Row(Record):
-    """One attempt at a cell, immutable. Settings are named as in conf/."""
+    """One attempt at a cell, immutable. Settings are named as in conf/.
 
-    schema_version: Literal[2] = SCHEMA
+    root and yours say where the row was read; they are not stored.
+    """
+
+    _root: Path | None = PrivateAttr(None)
+    _yours: bool = PrivateAttr(False)
+
+    schema_version: Literal[3] = SCHEMA
     identity_version: Literal[2] = identity.VERSION
     # identity
     cell: str
@@ -80,6 +88,8 @@ class Row(Record):
     origin: str | None = None  # the submitter's name
     selected_step: int | None = None
     last_step: int | None = None
+    final_loss: float | None = None  # mean of the training loss over the last 5 % of the steps
+    untaught_loss: float | None = None  # of a model that knows the label frequencies alone
     warnings: list[str] = []
     resumes: list[Resume] = []
     # cost
@@ -97,6 +107,33 @@ class Row(Record):
     # what else a table needs
     baselines: dict[str, dict[str, float]]  # trivial rule -> split -> headline metric
     config: dict[str, Any]  # the identity
+
+    def found(self, root: Path, yours: bool) -> "Row":
+        """Returns the row with the place where it was read."""
+        row = self.model_copy()
+        row._root, row._yours = root, yours
+        return row
+
+    @property
+    def root(self) -> Path | None:
+        """The results folder in whose runs/ the row is stored; None: it was not read from one."""
+        return self._root
+
+    @property
+    def yours(self) -> bool:
+        """True if the row is in the user's own store, and was read together with a board."""
+        return self._yours
+
+    @property
+    def path(self) -> Path | None:
+        """The row's file; None: it was not read from one."""
+        return self.root and self.root / "runs" / self.task / self.label / f"{self.name}.json"
+
+    @property
+    def setting(self) -> str:
+        """A key that the seeds of one line of a table share: the configuration without its seed,
+        and whose row it is."""
+        return json.dumps([self.config | {"seed": None}, self.origin, self.yours], sort_keys=True)
 
     @property
     def name(self) -> str:
@@ -152,6 +189,20 @@ class Row(Record):
         return not self.headline.improves(bound, chance)
 
     @property
+    def learned_nothing(self) -> bool:
+        """True if the run ended on a plateau: the selected weights are not better on val than the
+        majority label, and the loss ended no lower than that of the label frequencies. Without the
+        losses (rows of version 2), val alone decides."""
+        chance = self.baselines.get(MAJORITY, {}).get("val")
+        if self.val_score is None or chance is None or self.selection != self.headline:
+            return False
+        bound = self.val_score.low if self.selection.better == "higher" else self.val_score.high
+        if self.selection.improves(bound, chance):
+            return False
+        known = self.final_loss is not None and self.untaught_loss is not None
+        return not known or self.final_loss >= PLATEAU * self.untaught_loss
+
+    @property
     def extra_size(self) -> float | None:
         """Parameters beyond the transformer's at the same sizes, as a share of those."""
         if self.parameters is None or self.transformer_parameters is None:
@@ -164,7 +215,9 @@ def upgrade_row(content: dict[str, Any]) -> dict[str, Any]:
     a later one."""
     version = content.get("schema_version")
     if version == 1:
-        return _from_version_1(content)
+        return _from_version_2(_from_version_1(content))
+    if version == 2:
+        return _from_version_2(content)
     if isinstance(version, int) and version > SCHEMA:
         raise UserError(
             f"its schema is version {version}, and this code knows {SCHEMA}: update the harness"
@@ -195,6 +248,13 @@ def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
         "test_outputs_sha256": new.pop("test_logits_sha256", None),
         "config": identity_,
     }
+
+
+def _from_version_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Drops the plateau warnings of version 2, which were given in the middle of a run and never
+    withdrawn; learned_nothing judges the end."""
+    warnings = [text for text in old["warnings"] if not text.startswith("plateau: ")]
+    return old | {"schema_version": 3, "warnings": warnings}
 
 
 def _scores(old: dict[str, Any] | None) -> dict[str, Any] | None:

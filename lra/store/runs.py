@@ -1,5 +1,9 @@
 """Reads and writes rows: one immutable JSON file an attempt, `<cell id>-<attempt>.json`.
 
+A results folder holds rows in runs/<task>/<model>/ and labels in labels/. There are two: one's own
+(results/), and the board (results/board/), which git keeps and `python -m lra.submit` fills. A run
+looks for its own rows alone; tables, pictures and page read both.
+
 Beside it, .npy (.jsonl where predictions are texts) holds the prediction of each test example in
 the order of the packed split; labels/<fingerprint> holds the targets, once for all rows on one data
 set, so that models can be compared example by example where the data are not at hand. .csv is the
@@ -12,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from lra import objective
 from lra.errors import UserError
 from lra.files import write_new
-from lra.machine import commit
+from lra.machine import ROOT, commit
 from lra.objective.base import Predictions
 from lra.store.row import Row, upgrade_row
 
@@ -91,11 +96,10 @@ def _csv(curve: Curve, metric: str) -> bytes:
     return ("\n".join([f"{CURVE_HEADER}{metric}", *lines]) + "\n").encode()
 
 
-def read_curve(root: Path, row: Row) -> "pd.DataFrame | None":
-    """Returns step, train_loss and val of a row stored below `root`; None for rows that are older
-    than the curve."""
-    path = _beside(root, row).with_suffix(".csv")
-    if not path.exists():
+def read_curve(row: Row) -> "pd.DataFrame | None":
+    """Returns step, train_loss and val; None for rows that are older than the curve."""
+    path = row.path and row.path.with_suffix(".csv")
+    if path is None or not path.exists():
         return None
     import pandas as pd  # half a second, which --help need not wait for
 
@@ -116,10 +120,6 @@ def parse_curve(path: Path) -> Curve:
         ) from error
 
 
-def _beside(root: Path, row: Row) -> Path:
-    return root / "runs" / row.task / row.label / f"{row.name}.json"
-
-
 def _targets(root: Path, fingerprint: str) -> Path:
     return root / "labels" / f"{fingerprint[:16]}.npy"
 
@@ -137,17 +137,18 @@ def targets(root: Path, fingerprint: str) -> Any | None:
     return read_values(_targets(root, fingerprint))
 
 
-def predictions(root: Path, row: Row) -> Predictions | None:
-    """Returns the prediction for each test example of a row stored below `root`, where known."""
-    return read_values(_beside(root, row))
+def predictions(row: Row) -> Predictions | None:
+    """Returns the prediction for each test example, where known."""
+    return read_values(row.path) if row.path else None
 
 
-def values(root: Path, row: Row) -> np.ndarray | None:
+def values(row: Row) -> np.ndarray | None:
     """Returns (n,), the row's headline metric by test example (bool for a share); None where its
-    predictions or the targets are not stored below `root`. Raises UserError where these contradict
+    predictions or the targets are not stored beside it. Raises UserError where these contradict
     the row."""
     of = objective.named(row.objective)
-    predicted, true = predictions(root, row), targets(root, row.fingerprint)
+    predicted = predictions(row)
+    true = None if predicted is None else targets(row.root, row.fingerprint)
     if of is None or predicted is None or true is None:
         return None
     true = true[: len(predicted)]
@@ -155,17 +156,19 @@ def values(root: Path, row: Row) -> np.ndarray | None:
     if said is None or not found.agrees(said):
         claim = row.headline.sentence(said) if said else "no score"
         raise UserError(
-            f"{_beside(root, row)} says {claim}, but its predictions give "
+            f"{row.path} says {claim}, but its predictions give "
             f"{row.headline.sentence(found)}: restore both from git."
         )
     return of.values(predicted, true)
 
 
-def read(path: Path) -> Row:
-    """Reads a row of any version. Raises UserError for a file that is not a valid row."""
+def read(path: Path, yours: bool = False) -> Row:
+    """Reads a row of any version at <root>/runs/<task>/<model>/<name>.json. Raises UserError for a
+    file that is not a valid row."""
     try:
         content = json.loads(path.read_bytes())
-        return Row.model_validate(upgrade_row(content))
+        root = path.parents[3] if len(path.parents) > 3 else path.absolute().parents[3]
+        return Row.model_validate(upgrade_row(content)).found(root, yours)
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -182,9 +185,29 @@ def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
     return sorted(rows, key=lambda pair: pair[0].attempt)
 
 
-def read_all(root: Path) -> list[Row]:
-    """Returns every row below `root`, in an order that does not depend on the file system."""
-    rows = [read(path) for path in sorted(root.glob("runs/**/*.json"))]
+def board(results: DictConfig) -> Path | None:
+    """Returns the board's folder; None where there is none, or where it is one's own store.
+
+    results: the config group of that name.
+    """
+    path = Path(results.board) if results.board else ROOT / "results" / "board"
+    same = path.resolve() == Path(results.path).resolve()
+    return path if path.is_dir() and not same else None
+
+
+def read_both(results: DictConfig) -> list[Row]:
+    """Returns the rows of one's own store and of the board. Raises UserError where there is no
+    results folder."""
+    own, other = Path(results.path), board(results)
+    if not own.is_dir():
+        raise UserError(f"There is no folder {own}: name the results with results.root=...")
+    return read_all(own, yours=other is not None) + (read_all(other) if other else [])
+
+
+def read_all(root: Path, yours: bool = False) -> list[Row]:
+    """Returns the rows of one results folder, in an order that does not depend on the file
+    system."""
+    rows = [read(path, yours) for path in sorted(root.glob("runs/*/*/*.json"))]
     return sorted(
         rows, key=lambda r: (r.task, r.variant, r.protocol, r.label, r.seed, r.cell, r.attempt)
     )
@@ -203,7 +226,7 @@ def done_already(row: Row, path: Path) -> str:
 
 
 def newest_done(folder: Path, cell: str) -> tuple[Row, Path] | None:
-    """Returns the newest finished attempt that was run here; submitted rows do not count."""
+    """Returns the newest finished attempt that its own user ran; submitted rows do not count."""
     done = [
         (row, path)
         for row, path in read_cell(folder, cell)

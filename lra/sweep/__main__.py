@@ -6,8 +6,6 @@ python -m lra.sweep plan   ...the same...                                       
 
 import sys
 
-from hydra import initialize_config_dir
-
 from lra import cli, config
 from lra.errors import one_of
 from lra.sweep.status import all_rows, estimate, look_at_all, show
@@ -17,7 +15,7 @@ def main() -> None:
     command, *overrides = sys.argv[1:] or [""]
     if command not in ("status", "plan"):
         raise one_of("command of lra.sweep", command, ["status", "plan"])
-    with initialize_config_dir(config_dir=str(config.CONF), version_base="1.3"):
+    with config.hydra():
         states = look_at_all(overrides)
     if command == "plan":
         states = [state for state in states if state.status != "done"]
@@ -27,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, {"results.root": cli.ROOT_KEY}))

@@ -1,12 +1,14 @@
 """Hydra's callback around a sweep: the plan before it, the table of its cells after it."""
 
+import os
 from datetime import UTC, datetime
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lra.cli import failed_cells
-from lra.sweep.status import State, all_rows, counts, estimate, look_at_all, show
+from lra.sweep.status import State, all_rows, counts, estimate, look_at_all, show, show_means
+from lra.sweep.supervisor import CELLS
 
 FAILED = ("failed", "diverged", "oom", "wrong")
 
@@ -17,6 +19,7 @@ class Ledger(Callback):
     def on_multirun_start(self, config: DictConfig, **_) -> None:
         self.start = datetime.now(UTC)
         states = look_at_all(list(config.hydra.overrides.task))
+        os.environ[CELLS] = str(len(states))  # the cells say which of how many they are
         print(counts(states, [state.status for state in states]))
         for line in estimate(states, all_rows(states)):
             print(f"about {line}", flush=True)
@@ -25,6 +28,7 @@ class Ledger(Callback):
         states = look_at_all(list(config.hydra.overrides.task))
         words = [self._word(state) for state in states]
         show(states, words)
+        show_means(states)
         failed_cells.extend(
             state.name for state, word in zip(states, words, strict=True) if word in FAILED
         )

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import data_prep
 from lra.cli import duration, explain
 from lra.config import Configuration
 from lra.errors import UserError
 from lra.store import claim, runs
-from lra.store.cell import Cell, cell
+from lra.store.cell import find
 from lra.store.row import Row
 
 
@@ -62,13 +61,6 @@ def look(configuration: Configuration) -> State:
         if row
         else State("missing", configuration)
     )
-
-
-def find(configuration: Configuration) -> Cell | None:
-    """Returns the cell; None where its data are not made yet."""
-    cfg = configuration.cfg
-    manifest = data_prep.read_manifest(data_prep.folder(cfg.task, cfg.data))
-    return cell(configuration, manifest) if manifest else None
 
 
 def wall_seconds(row: Row) -> float:
@@ -145,10 +137,7 @@ def _decides(tree: dict) -> tuple:
 
 def show(states: list[State], words: list[str]) -> None:
     """Prints a line for each cell."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    view = Table(box=None, pad_edge=False)
-    for column in ("cell", "status", "seconds", "test", ""):
-        view.add_column(column, justify="right" if column in ("seconds", "test") else "left")
+    view = _table("cell", "status", "seconds", "test", "")
     for state, word in zip(states, words, strict=True):
         view.add_row(
             state.name or "the only one",
@@ -157,8 +146,50 @@ def show(states: list[State], words: list[str]) -> None:
             _test(state) or "-",
             (state.error or "").split("\n")[0].replace("[", r"\["),
         )
-    console.print(view)
-    console.print(counts(states, words), markup=False)
+    _console().print(view)
+    print(counts(states, words))
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _table(*columns: str) -> Table:
+    """Returns a table whose numbers are never cut: only the first and the last column wrap."""
+    view = Table(box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        number = column in ("seconds", "test")
+        view.add_column(
+            column,
+            justify="right" if number else "left",
+            no_wrap=i > 0 and column != "",
+            overflow="fold",
+        )
+    return view
+
+
+def show_means(states: list[State]) -> None:
+    """Prints a line for each configuration of which several seeds are done: mean and standard
+    deviation of the test metric over the seeds."""
+    groups: dict[str, list[State]] = defaultdict(list)
+    for state in states:
+        if state.status == "done" and state.row.test is not None:
+            groups[state.row.setting].append(state)
+    view = _table("configuration", "test, mean and sd", "seeds")
+    for group in groups.values():
+        if len(group) > 1:
+            rows = sorted((state.row for state in group), key=lambda row: row.seed)
+            metric, values = rows[0].headline, [row.test_score.value for row in rows]
+            unit = " %" if metric.share else ""
+            spread = f"{metric.text(mean(values))} +- {metric.text(stdev(values))}{unit}"
+            view.add_row(_without_seed(group[0]), spread, ", ".join(str(row.seed) for row in rows))
+    if view.row_count:
+        _console().print(view)
+
+
+def _without_seed(state: State) -> str:
+    words = [word for word in state.name.split() if not word.startswith("seed=")]
+    return " ".join(words) or f"task={state.row.task} model={state.row.label}"
 
 
 def _test(state: State) -> str:

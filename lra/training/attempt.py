@@ -31,6 +31,7 @@ class Attempt:
     ):
         """claim: None on the ranks that write nothing."""
         self.cell, self.claim = cell, claim
+        self.began = False  # training, before which nothing but a lack of memory leaves a row
         cfg = configuration.cfg
         head, dirty = commit()
         self.facts = {
@@ -84,13 +85,15 @@ class Attempt:
 
 @contextmanager
 def recorded(attempt: Attempt) -> Iterator[None]:
-    """Turns whatever ends the block early into a row, then lets it pass on."""
+    """Turns whatever ends the block early into a row, then lets it pass on. Nothing that ends it
+    before training began leaves a row, but for a lack of memory, which is a result."""
     try:
         yield
     except Lost:
         raise
     except Interrupted as stop:
-        attempt.write("interrupted", str(stop))
+        if attempt.began:
+            attempt.write("interrupted", str(stop))
         raise
     except Diverged as error:
         attempt.write("diverged", str(error))
@@ -102,6 +105,8 @@ def recorded(attempt: Attempt) -> Iterator[None]:
                 "Out of memory; the row says so. A smaller batch_size needs less, but the row is "
                 "then modified."
             ) from error
+        if not attempt.began:
+            raise
         status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(UserError):  # a full disk: the error that led here says more
             attempt.write(status, f"{type(error).__name__}: {error}")

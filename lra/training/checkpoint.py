@@ -25,7 +25,7 @@ from lra.store.claim import Claim
 from lra.store.row import Resume
 from lra.training.interrupt import StopSignal
 
-FORMAT = 2
+FORMAT = 3
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -41,7 +41,9 @@ def load(path: Path) -> dict[str, Any]:
             f"({type(error).__name__}): delete it and run the cell again."
         ) from error
     if stored == 1:
-        return _upgrade_1(checkpoint)
+        return _upgrade_2(_upgrade_1(checkpoint))
+    if stored == 2:
+        return _upgrade_2(checkpoint)
     if stored != FORMAT:
         raise UserError(f"{path} was written by another version (format {stored}, not {FORMAT}).")
     return checkpoint
@@ -52,10 +54,25 @@ def _upgrade_1(checkpoint: dict[str, Any]) -> dict[str, Any]:
     about = checkpoint["lra"]
     cfg = upgrade.from_version_1(json.loads(about["config"]))
     checkpoint["lra"] = about | {
-        "format": FORMAT,
         "cell": identifier(identity(cfg), about["fingerprint"]),
         "config": json.dumps(cfg, sort_keys=True),
     }
+    return checkpoint
+
+
+def _upgrade_2(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Returns a checkpoint of format 2, whose watch of the loss judged windows and kept no losses,
+    so that its last 5 % of the steps begin where the run goes on."""
+    steps = checkpoint.get("global_step", 0)
+    for name, state in checkpoint.get("callbacks", {}).items():
+        if name.startswith("LossWatch"):
+            kept = {key: state[key] for key in ("curve", "since")}
+            checkpoint["callbacks"][name] = kept | {
+                "last": [],
+                "steps": [steps, steps],
+                "told": False,
+            }
+    checkpoint["lra"]["format"] = FORMAT
     return checkpoint
 
 

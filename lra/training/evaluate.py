@@ -24,6 +24,7 @@ def evaluate(configuration: Configuration) -> float:
     from hydra.utils import instantiate
 
     from lra.training import checkpoint, runtime
+    from lra.training.callbacks.progress import RunProgress
     from lra.training.data import PackedData
     from lra.training.interrupt import StopSignal
     from lra.training.module import Learner
@@ -69,8 +70,7 @@ def evaluate(configuration: Configuration) -> float:
             devices=1,  # every example once, whatever trained it
             precision=theirs.precision,
             logger=False,
-            enable_progress_bar=False,
-            callbacks=[checkpoint.StopBetweenBatches(stop)],
+            callbacks=[checkpoint.StopBetweenBatches(stop), RunProgress(theirs.batch_size)],
             **runtime.LIGHTNING,
         )
         trainer.test(module, data, verbose=False)

@@ -3,10 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
-from torch import nn
 
 import data_prep
 from lra.config import Configuration
@@ -26,8 +23,7 @@ from lra.training.data import PackedData
 from lra.training.interrupt import StopSignal
 from lra.training.micro_batch import choose as choose_micro_batch
 from lra.training.module import Learner, seed_everything
-from models.attention import SoftmaxAttention
-from models.block import Block
+from lra.training.network import count_parameters, transformer_parameters
 
 
 class Training:
@@ -111,7 +107,7 @@ class Training:
                 self.stopwatch,
                 self.memory,
                 *([self.energy] if self.energy else []),
-                RunProgress(steps, batch_size, self.watch, self.stopwatch),
+                RunProgress(batch_size, self.watch, self.stopwatch),
             ],
             **runtime.LIGHTNING,
         )
@@ -129,6 +125,11 @@ class Training:
             self.checkpoints.resume = (resumed["global_step"], changed)
         stop.check()
         runtime.announce(configuration, cell, self.environment, self.parameters, resumed)
+
+    @property
+    def began(self) -> bool:
+        """Whether the first step of this attempt has begun."""
+        return self.stopwatch.began
 
     def fit(self) -> None:
         """Trains to the last step, from the last checkpoint where there is one."""
@@ -152,7 +153,9 @@ class Training:
             "transformer_parameters": self.transformer_parameters,
             "train_seconds": self.stopwatch.train_seconds,
             "last_step": self.trainer.global_step,
-            "warnings": self.watch.warnings + self.about_the_data,
+            "final_loss": self.watch.final_loss,
+            "untaught_loss": self.watch.untaught,
+            "warnings": self.about_the_data,
             "resumes": self.checkpoints.resumes,
         }
 
@@ -182,18 +185,3 @@ class Training:
             "targets": self.data.test_targets,
             "curve": self.watch.curve,
         }
-
-
-def count_parameters(net: nn.Module) -> int:
-    """Returns the number of trained values."""
-    return sum(p.numel() for p in net.parameters())
-
-
-def transformer_parameters(cfg: DictConfig) -> int:
-    """Returns how many parameters the transformer of the same width, depth and length has."""
-    model = cfg.model
-    with torch.device("meta"):
-        trunk = instantiate(model.net, n_layers=0)
-        mixer = SoftmaxAttention(model.d_model, n_heads=model.n_heads, d_qkv=model.d_qkv)
-        block = Block(model.d_model, layer=0, mixer=lambda _: mixer, d_ff=model.d_ff)
-    return count_parameters(trunk) + model.n_layers * count_parameters(block)

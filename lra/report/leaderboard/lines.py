@@ -1,7 +1,6 @@
 """The lines of the page, their provenance, and its charts, as plain values."""
 
 from collections import defaultdict
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,18 +10,18 @@ from lra.efficiency.records import Measurement
 from lra.efficiency.report import Bench, benches, largest, name_of, sizes
 from lra.objective import Metric, Score
 from lra.report import published
-from lra.report.groups import Entry, claimed_cost, device, entries, not_size_matched
+from lra.report.groups import Entry, claimed_cost, device, entries, measured_as, not_size_matched
 from lra.store import runs
 from lra.store.row import Row
 
-MEASURED, PUBLISHED, SUBMITTED = "measured", "published", "submitted"
+MEASURED, YOURS, PUBLISHED, SUBMITTED = "measured", "yours", "published", "submitted"
 
 
-def measured(chosen: list[Row], root: Path) -> list[dict]:
+def measured(chosen: list[Row]) -> list[dict]:
     """Returns a line for each configuration, whose seeds are in its provenance, and the trivial
     rules of the data."""
-    certified = certificate.passed(root)
-    grouped = entries(chosen, root)
+    certified = certificate.passed()
+    grouped = entries(chosen)
     data = defaultdict(set)
     for key in grouped:
         data[key.task, key.variant].add(key.fingerprint)
@@ -33,7 +32,7 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
             variant = f"{variant} (data {key.fingerprint})"
         about = {"task": key.task, "variant": variant, "protocol": key.protocol}
         about |= {"metric": metric.heading}
-        lines += [_measured(entry, certified, root) | about for entry in models]
+        lines += [_measured(entry, certified) | about for entry in models]
         lines += [
             _plain(
                 model=f"[{name}]",
@@ -50,7 +49,7 @@ def measured(chosen: list[Row], root: Path) -> list[dict]:
     return lines
 
 
-def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
+def _measured(entry: Entry, certified: set[str]) -> dict:
     first, scale = entry.first, entry.metric.scale
     low, high = entry.interval
     return {
@@ -67,11 +66,11 @@ def _measured(entry: Entry, certified: set[str], root: Path) -> dict:
         "speed": entry.measured(lambda row: row.speed.train_examples_per_second),
         "memory": entry.measured(lambda row: row.memory.peak_bytes / 1e6 if row.memory else None),
         "device": "; ".join(entry.devices),
-        "origin": SUBMITTED if first.origin else MEASURED,
+        "origin": SUBMITTED if first.origin else YOURS if first.yours else MEASURED,
         "matched": _matched(first),
         "badges": _badges(entry, certified),
         "sizes": list(sizes(first.config)),
-        "provenance": provenance(entry.rows, root),
+        "provenance": provenance(entry.rows),
     }
 
 
@@ -145,6 +144,8 @@ def _badges(entry: Entry, certified: set[str]) -> list[str]:
         badges.append("certificate")
     if entry.at_chance:
         badges.append("at chance")
+    if entry.learned_nothing:
+        badges.append("learned nothing")
     if first.modified:
         badges.append("modified")
     if first.trials:
@@ -154,7 +155,7 @@ def _badges(entry: Entry, certified: set[str]) -> list[str]:
     return badges
 
 
-def provenance(group: list[Row], root: Path) -> dict:
+def provenance(group: list[Row]) -> dict:
     """Returns where a line comes from: facts, seeds with their commands and curves, settings."""
     first = group[0]
     commits = sorted({(row.commit or "-") + (" and changes" if row.dirty else "") for row in group})
@@ -176,7 +177,7 @@ def provenance(group: list[Row], root: Path) -> dict:
     facts += [["warning", text] for text in dict.fromkeys(t for row in group for t in row.warnings)]
     seeds = []
     for row in group:
-        curve = runs.read_curve(root, row)
+        curve = runs.read_curve(row)
         test, val = row.test_score, row.val_score
         seeds.append(
             {
@@ -215,9 +216,9 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
     bench = largest(found)
     points = defaultdict(list)
     for line in lines:
-        cell = bench.at_longest(line["model"], tuple(line["sizes"] or ()))
+        cell = bench.at_longest(measured_as(line["model"]), tuple(line["sizes"] or ()))
         seconds = cell and cell.seconds("training")
-        if line["origin"] == MEASURED and seconds and cell.bytes("training"):
+        if line["origin"] in (MEASURED, YOURS) and seconds and cell.bytes("training"):
             of = "" if line["metric"] == published.METRIC.heading else f" · {line['metric']}"
             points[f"{line['protocol']} · {line['task']}/{line['variant']}{of}"].append(
                 {

@@ -1,7 +1,6 @@
 """One table for each (task, variant, data, protocol, objective): a line a configuration."""
 
-from collections import Counter
-from pathlib import Path
+from collections import Counter, defaultdict
 from statistics import mean, stdev
 from typing import Any
 
@@ -16,6 +15,7 @@ from lra.report.groups import (
     entries,
     not_size_matched,
     preset,
+    shown,
 )
 from lra.report.tables.table import Document, Table
 from lra.store import runs
@@ -23,6 +23,7 @@ from lra.store.row import Row
 
 NOT_SHOWN = ("length", "cost", "eval examples/s", "device", "preset")  # on the terminal
 TEST_SET_ONLY = "test set only"
+OF_YOURS = "(yours): a row of your own store, results/runs; the other rows are the board's"
 
 
 def _or_dash(value: float | None, form: str, scale: float = 1.0) -> str:
@@ -126,10 +127,10 @@ def cost(row: Row) -> str:
     return f"{claimed} (dense)" if claimed == "N^2" else claimed
 
 
-def tables(chosen: list[Row], root: Path) -> list[Table]:
+def tables(chosen: list[Row]) -> list[Table]:
     """Returns a table for each group of comparable rows, the best model first; the trivial rules of
-    the data are lines among the models. root: the results folder that holds the predictions."""
-    found = entries(chosen, root)
+    the data are lines among the models."""
+    found = entries(chosen)
     objectives = Counter(key[:4] for key in found)
     result = []
     for key, models in found.items():
@@ -204,6 +205,8 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
     return [
         *sorted(sources),
         *sorted(warnings),
+        *_plateaus(chosen),
+        *([OF_YOURS] if any(row.yours for row in chosen) else []),
         *(resident if on_cpu else []),
         *(sizes if any(map(not_size_matched, chosen)) else []),
         *(tied if any(frame["rank"].str.fullmatch(r"\d+-\d+").any() for frame in frames) else []),
@@ -211,15 +214,20 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
     ]
 
 
-def document(chosen: list[Row], root: Path) -> Document:
+def _plateaus(chosen: list[Row]) -> list[str]:
+    """Returns one note on all rows that learned nothing."""
+    flat: dict[str, list[str]] = defaultdict(list)
+    for row in chosen:
+        if row.learned_nothing:
+            place = f"{row.task}/{row.variant}, {row.protocol}"
+            flat[place].append(f"{shown(row)} (seed {row.seed})")
+    if not flat:
+        return []
+    places = "; ".join(f"{place}: {', '.join(sorted(flat[place]))}" for place in sorted(flat))
+    return [f"learned nothing (val is not above the majority label's rate): {places}"]
+
+
+def document(chosen: list[Row]) -> Document:
     """Returns the tables with their notes."""
-    made = tables(chosen, root)
+    made = tables(chosen)
     return Document("scores", made, notes(chosen, made))
-
-
-def show(chosen: list[Row], root: Path) -> None:
-    """Prints the tables of these rows, whose predictions are stored below root."""
-    found = document(chosen, root)
-    devices = {device for table in found.tables for device in table.frame["device"]} - {"-"}
-    found.notes = [*sorted(devices), *found.notes]
-    found.show()

@@ -9,6 +9,7 @@ from lra import config
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import BASELINE, benches, largest
 from lra.files import replacing
+from lra.report.groups import measured_as
 from lra.report.papers import Ours, complete, most_complete
 from lra.report.tables.table import Document, Table
 from lra.store.row import Row
@@ -35,9 +36,10 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
         line["mean %"] = f"{mean:.1f}"
         if bench:
             n = bench.longest
-            same = bench.at_longest(model, *ours.sizes(model, tasks))
-            speed = bench.speedup(model, n, "training", BASELINE) if same else None
-            memory = bench.memory_ratio(model, n, "training", BASELINE) if same else None
+            lab = measured_as(model)
+            same = bench.at_longest(lab, *ours.sizes(model, tasks))
+            speed = bench.speedup(lab, n, "training", BASELINE) if same else None
+            memory = bench.memory_ratio(lab, n, "training", BASELINE) if same else None
             line[f"speed at {n:,}"] = "-" if speed is None else f"{speed:.2f}"
             line[f"memory at {n:,}"] = "-" if memory is None else f"{memory:.2f}"
         lines.append((-mean, model, line))

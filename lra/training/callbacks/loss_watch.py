@@ -1,20 +1,25 @@
-"""Records the learning curve, stops when the loss is not finite, and warns on a plateau."""
+"""Records the learning curve, stops when the loss is not finite, and tells of a plateau."""
 
 import math
+import sys
+from collections import deque
 
 import pytorch_lightning as pl
 import torch
 
 from lra.errors import Diverged
+from lra.machine import is_main_process
 from lra.objective import Metric
+from lra.store.row import PLATEAU
 
 
 class LossWatch(pl.Callback):
     """Looks at the loss every 10 steps, so that a GPU need not wait for the host at each one.
 
-    Plateau: windows of 5 % of the steps (at least 10) whose mean loss is within 1 % of `untaught`,
-    for 20 % of the steps without a break. At batch 32 the mean of 10 steps is itself off by about
-    1 %, that of 50 by half of it.
+    final_loss is the mean over the last 5 % of the steps (at least 10): whether a run ended on a
+    plateau is judged by it and by val at the end (Row.learned_nothing). While the run goes on, the
+    user is told once when the loss has stayed on the plateau for 20 % of the steps, and once when
+    it has left. At batch 32 the mean of 10 steps is itself off by about 1 %, that of 50 by half.
     """
 
     LOOK_EVERY = 10
@@ -23,15 +28,19 @@ class LossWatch(pl.Callback):
         """metric: the one on val that selects. untaught: the loss of a model that knows the label
         frequencies alone; None: a plateau cannot be told."""
         self.metric, self.untaught, self.max_steps, self.lr = metric, untaught, max_steps, lr
-        self.window = max(10, max_steps // 20)
         self.loss: float | None = None  # mean of the last look
-        self.warnings: list[str] = []
         # at each validation: step, mean training loss since the one before, val metric
         self.curve: list[tuple[int, float, float]] = []
         self._since = [0.0, 0]  # sum and count of the losses since the last validation
         self._pending: list[torch.Tensor] = []
-        self._sum, self._count, self._flat_steps = 0.0, 0, 0
+        self._last: deque[float] = deque(maxlen=max(10, max_steps // 20))
+        self._steps, self._left_at, self._told = 0, 0, False
         self._trainer = None
+
+    @property
+    def final_loss(self) -> float | None:
+        """The mean of the last 5 % of the steps; None before the first look."""
+        return sum(self._last) / len(self._last) if self._last else None
 
     def setup(self, trainer, module, stage) -> None:
         self._trainer = trainer
@@ -39,18 +48,17 @@ class LossWatch(pl.Callback):
     def state_dict(self) -> dict:
         self.look()  # also: no checkpoint ever holds diverged weights
         return {
-            "warnings": self.warnings,
-            "sum": self._sum,
-            "count": self._count,
-            "flat_steps": self._flat_steps,
+            "last": list(self._last),
+            "steps": [self._steps, self._left_at],
+            "told": self._told,
             "curve": self.curve,
             "since": self._since,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.curve, self._since = state["curve"], state["since"]
-        self.warnings, self._sum = state["warnings"], state["sum"]
-        self._count, self._flat_steps = state["count"], state["flat_steps"]
+        self._last.extend(state["last"])
+        (self._steps, self._left_at), self._told = state["steps"], state["told"]
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         self._pending.append(outputs["mean"])
@@ -95,18 +103,22 @@ class LossWatch(pl.Callback):
             self._add(loss)
 
     def _add(self, loss: float) -> None:
-        self._sum, self._count = self._sum + loss, self._count + 1
-        if self._count < self.window:
+        self._last.append(loss)
+        self._steps += 1
+        if self.untaught is None or len(self._last) < self._last.maxlen:
             return
-        mean, self._sum = self._sum / self._count, 0.0
-        near = self.untaught is not None and abs(mean - self.untaught) <= 0.01 * self.untaught
-        self._flat_steps = self._flat_steps + self._count if near else 0
-        self._count = 0
-        if self._flat_steps >= 0.2 * self.max_steps and not self.warnings:
-            self.warnings.append(
-                f"plateau: for {self._flat_steps} steps the training loss stayed within 1 % of the "
-                f"label entropy {self.untaught:.4f}, so nothing but the label frequencies is "
-                "learned. Try another seed, a longer optim.warmup, a lower optim.lr, or more "
-                "max_steps."
+        if self.final_loss < PLATEAU * self.untaught:
+            self._left_at = self._steps
+            if self._told:
+                self._told = False
+                self._say(f"the loss left the plateau at step {self._steps:,}")
+        elif not self._told and self._steps - self._left_at >= 0.2 * self.max_steps:
+            self._told = True
+            self._say(
+                f"for {self._steps - self._left_at:,} steps the training loss has not been below "
+                f"that of the label frequencies ({self.untaught:.4f}): nothing is learned yet"
             )
-            print(f"warning: {self.warnings[-1]}")
+
+    def _say(self, text: str) -> None:
+        if is_main_process():
+            print(f"note: {text}", file=sys.stderr)

@@ -1,7 +1,12 @@
-"""The progress of a run: a rich bar on a terminal, now and then a line elsewhere."""
+"""The progress of training, validation and test: a bar on a terminal, elsewhere lines.
+
+Each phase that takes longer than two seconds says how far it is and how long it will still take, by
+the wall clock of the last minute: other work on the machine counts, since the user waits for it.
+"""
 
 import sys
 import time
+from collections import deque
 
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
@@ -11,82 +16,117 @@ from lra.cli import duration
 from lra.training.callbacks.loss_watch import LossWatch
 from lra.training.callbacks.speed import Stopwatch
 
+QUIET = 2  # seconds before a phase says anything
+EVERY = 60  # seconds between two lines where there is no terminal
+
+
+class Clock:
+    """The rate of the last minute, from marks (seconds, done). Pauses do not count."""
+
+    WINDOW = 60.0
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+        self._paused = 0.0
+        self._since: float | None = None
+
+    def now(self) -> float:
+        return time.monotonic() - self._paused
+
+    def pause(self) -> None:
+        self._since = time.monotonic()
+
+    def go_on(self) -> None:
+        if self._since is not None:
+            self._paused += time.monotonic() - self._since
+            self._since = None
+
+    def mark(self, done: int) -> None:
+        now = self.now()
+        # at most two marks a second, so that fast steps leave no long list
+        if len(self._marks) > 1 and now - self._marks[-2][0] < 0.5:
+            self._marks.pop()
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] > self.WINDOW:
+            self._marks.popleft()
+
+    def seconds_each(self) -> float | None:
+        """Returns the seconds for one more; None before anything was done."""
+        if not self._marks:
+            return None
+        (start, first), (end, last) = self._marks[0], self._marks[-1]
+        return (end - start) / (last - first) if last > first else None
+
+
+class Phase:
+    """A bar or lines for `total` of something, from its third second on."""
+
+    def __init__(self, name: str, total: int, done: int = 0):
+        self.name, self.total, self.clock = name, total, Clock()
+        self.clock.mark(done)
+        self._start = time.monotonic()
+        self._bar: Progress | None = None
+        self._line_at: float | None = None
+
+    def advance(self, done: int, text: str) -> None:
+        now = time.monotonic()
+        if now - self._start < QUIET:
+            return
+        if sys.stderr.isatty():
+            if self._bar is None:
+                columns = TextColumn(self.name), BarColumn(20), MofNCompleteColumn()
+                self._bar = Progress(
+                    *columns,
+                    TextColumn("{task.fields[text]}"),
+                    console=Console(stderr=True),
+                    transient=True,
+                )
+                self._bar.start()
+                self._job = self._bar.add_task("", total=self.total, text="")
+            self._bar.update(self._job, completed=done, text=text)
+        elif self._line_at is None or now - self._line_at >= EVERY:
+            self._line_at = now
+            print(f"{self.name} {done:,}/{self.total:,} · {text}", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
 
 class RunProgress(ProgressBar):
-    """Shows step, loss, val metric, examples/s and the time left, evaluations included."""
+    """Shows step, loss, val metric, examples/s and the time left, evaluations included.
 
-    def __init__(self, max_steps: int, batch_size: int, watch: LossWatch, stopwatch: Stopwatch):
+    watch and stopwatch: None where nothing is trained (evaluate=...).
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        watch: LossWatch | None = None,
+        stopwatch: Stopwatch | None = None,
+    ):
         super().__init__()
-        self.max_steps, self.batch_size = max_steps, batch_size
-        self.watch, self.stopwatch = watch, stopwatch
-        self._bar: Progress | None = None
-        self._announced = False
-        self._validation_seconds: list[float] = []
-        self._line_at = 0.0
+        self.batch_size, self.watch, self.stopwatch = batch_size, watch, stopwatch
+        self._training: Phase | None = None
+        self._evaluation: Phase | None = None
+        self._evaluated_in: float | None = None  # seconds of the last validation
+        self._silent = False
 
     def disable(self) -> None:  # on the ranks that stay silent
         self._silent = True
 
-    _silent = False
-
-    def _left(self, trainer) -> float | None:
-        step = self.stopwatch.step_seconds
-        if step is None:
-            return None
-        remaining = self.max_steps - trainer.global_step
-        evaluations = remaining / trainer.val_check_interval + 1  # and the test split
-        each = self._validation_seconds[-1] if self._validation_seconds else 0.0
-        return remaining * step + evaluations * each
-
-    def _text(self, trainer) -> str:
-        parts = []
-        if self.watch.loss is not None:
-            parts.append(f"loss {self.watch.loss:.3f}")
-        score = trainer.lightning_module.val_score()
-        if score is not None:
-            metric = self.watch.metric
-            unit = " %" if metric.share else f" {metric.name}"
-            parts.append(f"val {metric.scale * score.value:.{1 if metric.share else 3}f}{unit}")
-        if self.stopwatch.step_seconds:
-            parts.append(f"{self.batch_size / self.stopwatch.step_seconds:.0f} examples/s")
-        left = self._left(trainer)
-        if left is not None:
-            parts.append(f"{duration(left)} left")
-        return " · ".join(parts)
+    # Training
 
     def on_train_start(self, trainer, module) -> None:
-        if not self._silent and sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("training"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
-            self._job = self._bar.add_task("", total=self.max_steps, text="")
+        self._training = Phase("training", trainer.max_steps, trainer.global_step)
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
-        if self._silent:
+        if self._silent or self._training is None:
             return
-        if not self._announced and self.stopwatch.step_seconds:
-            self._announced = True
-            total = duration(self.max_steps * self.stopwatch.step_seconds)
-            print(f"estimated: {total} of training, and the evaluations", file=sys.stderr)
-        if self._bar is not None:
-            self._bar.update(self._job, completed=trainer.global_step, text=self._text(trainer))
-        elif self.watch.loss is not None and time.monotonic() - self._line_at > 60:
-            self._line_at = time.monotonic()
-            print(
-                f"step {trainer.global_step}/{self.max_steps} · {self._text(trainer)}",
-                file=sys.stderr,
-            )
-
-    def on_validation_start(self, trainer, module) -> None:
-        self._validation_at = time.monotonic()
-
-    def on_validation_end(self, trainer, module) -> None:
-        self._validation_seconds.append(time.monotonic() - self._validation_at)
+        self._training.clock.mark(trainer.global_step)
+        if trainer.global_step % LossWatch.LOOK_EVERY == 0:
+            self._training.advance(trainer.global_step, self._text(trainer))
 
     def on_train_end(self, trainer, module) -> None:
         self._stop()
@@ -94,7 +134,75 @@ class RunProgress(ProgressBar):
     def on_exception(self, trainer, module, exception) -> None:
         self._stop()
 
+    def _text(self, trainer) -> str:
+        parts = []
+        if self.watch is not None and self.watch.loss is not None:
+            parts.append(f"loss {self.watch.loss:.3f}")
+        score = trainer.lightning_module.val_score()
+        if self.watch is not None and score is not None:
+            metric = self.watch.metric
+            unit = " %" if metric.share else f" {metric.name}"
+            parts.append(f"val {metric.scale * score.value:.{1 if metric.share else 3}f}{unit}")
+        if self.stopwatch is not None and self.stopwatch.step_seconds:
+            parts.append(f"{self.batch_size / self.stopwatch.step_seconds:.0f} examples/s")
+        left = self._left(trainer)
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        return " · ".join(parts)
+
+    def _left(self, trainer) -> float | None:
+        """Returns the seconds to the end of the run: steps at the rate of the last minute, and
+        evaluations, the test split among them, each as long as the last one."""
+        each = self._training.clock.seconds_each()
+        if each is None:
+            return None
+        remaining, every = trainer.max_steps - trainer.global_step, trainer.val_check_interval
+        evaluations = trainer.max_steps // every - trainer.global_step // every + 1
+        return remaining * each + evaluations * (self._evaluated_in or 0.0)
+
+    # Validation and test
+
+    def on_validation_start(self, trainer, module) -> None:
+        self._begin("validation", trainer.num_val_batches)
+
+    def on_test_start(self, trainer, module) -> None:
+        self._begin("test", trainer.num_test_batches)
+
+    def on_validation_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._evaluated(batch_idx + 1)
+
+    def on_test_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
+        self._evaluated(batch_idx + 1)
+
+    def on_validation_end(self, trainer, module) -> None:
+        self._end()
+
+    def on_test_end(self, trainer, module) -> None:
+        self._end()
+
+    def _begin(self, name: str, batches: list[int]) -> None:
+        if self._training is not None:
+            self._training.clock.pause()
+            self._training.stop()
+        self._evaluation_at = time.monotonic()
+        self._evaluation = Phase(f"{name}: batch", int(sum(batches)))
+
+    def _evaluated(self, batches: int) -> None:
+        if self._silent:
+            return
+        phase = self._evaluation
+        phase.clock.mark(batches)
+        each = phase.clock.seconds_each()
+        if each is not None:
+            phase.advance(batches, f"{duration((phase.total - batches) * each)} left")
+
+    def _end(self) -> None:
+        self._evaluated_in = time.monotonic() - self._evaluation_at
+        self._evaluation.stop()
+        if self._training is not None:
+            self._training.clock.go_on()
+
     def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        for phase in (self._training, self._evaluation):
+            if phase is not None:
+                phase.stop()

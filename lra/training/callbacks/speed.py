@@ -24,6 +24,7 @@ class Stopwatch(pl.Callback):
     WINDOW = 10
 
     def __init__(self):
+        self.began = False  # the first step of this process
         self.train_seconds = 0.0
         self._steps: list[float] = []
         self._data: list[float] = []
@@ -48,6 +49,7 @@ class Stopwatch(pl.Callback):
         self._mark = time.perf_counter()
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
+        self.began = True
         if self._open is None:
             synchronise(module.device)
             self._open = [time.perf_counter(), 0.0, 0, 0.0]

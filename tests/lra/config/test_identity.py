@@ -199,7 +199,7 @@ def test_building_the_network_does_not_make_a_cell_modified():
     assert configuration.modified.keys() == {"optim.lr"}
 
 
-ROWS = sorted((ROOT / "results/runs").glob("*/*/*.json"))
+ROWS = sorted((ROOT / "results/board/runs").glob("*/*/*.json"))
 
 
 @pytest.mark.parametrize("path", ROWS, ids=lambda p: p.stem)

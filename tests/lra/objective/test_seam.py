@@ -162,7 +162,7 @@ def test_its_rows_may_join_the_board_and_tampered_ones_may_not(project):
     path = next(project.glob("results/smoke/runs/*/fourier/*.json"))
     board = project / "board"
     shutil.copytree(project / "results/smoke/labels", board / "labels")
-    words = ["-m", "lra.submit", str(path), "origin=A. Person", f"results.root={board}"]
+    words = ["-m", "lra.submit", str(path), "origin=A. Person", f"results.board={board}"]
     sound = path.read_text()
     claim = json.loads(sound)
     claim["test"]["exact"]["value"] = 1.0

@@ -65,7 +65,7 @@ def test_the_curves_are_means_of_the_seeds_with_a_band(tmp_path):
         curve = [(50 * (i + 1), 1.0, v) for i, v in enumerate(values)]
         path = runs.write(tmp_path / "runs/listops/fnet", row, curve=curve)
         stored.append(runs.read(path))
-    figure = plots.curves(stored, tmp_path)
+    figure = plots.curves(stored)
     axes = figure.axes[0]
     line = next(line for line in axes.lines if line.get_label() == "fnet")
     assert line.get_ydata() == pytest.approx([25, 50])

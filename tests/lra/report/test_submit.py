@@ -36,8 +36,12 @@ def changed(path, **changes):
     path.write_text(json.dumps(row | changes))
 
 
+def stores(board):
+    return submit.Stores(board=board, own=board / "nobody's")
+
+
 def command(path, board, *more):
-    return warm.run(["-m", "lra.submit", str(path), f"results.root={board}", *more])
+    return warm.run(["-m", "lra.submit", str(path), f"results.board={board}", *more])
 
 
 def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):
@@ -47,8 +51,8 @@ def test_a_sound_row_joins_once_and_says_who_measured_it(elsewhere):
     (stored,) = runs.read_all(board)
     assert stored.origin == "A. Person, example.org"
     assert stored.test == runs.read(path).test
-    assert runs.values(board, stored).sum() == stored.test_score.count
-    assert runs.read_curve(board, stored).equals(runs.read_curve(path.parents[3], runs.read(path)))
+    assert runs.values(stored).sum() == stored.test_score.count
+    assert runs.read_curve(stored).equals(runs.read_curve(runs.read(path)))
     again = command(path, board, "origin=A. Person")
     assert again.returncode == 1
     assert "on the board already" in again.stderr
@@ -64,44 +68,44 @@ def test_what_does_not_recompute_is_refused(elsewhere):
         rf"give accuracy {100 * test.value:.2f} % .*, {test.count} of 50, but it claims accuracy "
     )
     with pytest.raises(UserError, match=said):
-        submit.check(path, board)
+        submit.check(path, stores(board))
     changed(path, test={"accuracy": test.model_dump() | {"high": 0.99}})
     with pytest.raises(UserError, match=r"but it claims .*-99\.00\)"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
     changed(path, test={"luck": test.model_dump()})
     with pytest.raises(UserError, match="has the metrics luck, not accuracy"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
     changed(path, test={"accuracy": test.model_dump()})
     np.save(path.with_suffix(".npy"), np.zeros(49, np.uint8))
     with pytest.raises(UserError, match="it predicts 49 test examples, and there are 50"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
     path.with_suffix(".npy").unlink()
     with pytest.raises(UserError, match="with its predictions is missing"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 def test_the_same_predictions_join_once_whatever_else_the_row_says(elsewhere):
     path, board = elsewhere
-    submit.add(path, submit.check(path, board), board, "A. Person")
+    submit.add(path, submit.check(path, stores(board)), stores(board), "A. Person")
     changed(path, test_outputs_sha256="0" * 64, started="2030-01-01T00:00:00+00:00")
     with pytest.raises(UserError, match="on the board already"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 def test_data_are_known_by_their_whole_fingerprint(elsewhere):
     """Labels are stored under its beginning."""
     path, board = elsewhere
     row = runs.read(path)
-    submit.add(path, row, board, "A. Person")
+    submit.add(path, row, stores(board), "A. Person")
     changed(path, fingerprint=row.fingerprint[:16] + "0" * 48, baselines={})
     with pytest.raises(UserError, match="no data here have the fingerprint"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 def test_unknown_data_are_refused(elsewhere, tmp_path):
     path, _ = elsewhere
     with pytest.raises(UserError, match="are not known here; run any cell"):
-        submit.check(path, tmp_path / "empty")
+        submit.check(path, stores(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_row_that_is_not_what_it_says_is_refused(elsewhere, change, reason):
     path, board = elsewhere
     changed(path, **change)
     with pytest.raises(UserError, match=reason):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,7 @@ def test_a_row_cannot_say_what_to_call(elsewhere, modified):
     path, board = elsewhere
     changed(path, modified=json.loads(path.read_text())["modified"] | modified)
     with pytest.raises(UserError, match="cannot say what to call"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 @pytest.mark.parametrize("change", [{"environment": {}}, {"baselines": {"x": {}}}])
@@ -153,14 +157,14 @@ def test_a_row_that_no_table_can_print_is_refused(elsewhere, change):
     path, board = elsewhere
     changed(path, **change)
     with pytest.raises(UserError, match="is refused"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 def test_a_curve_that_is_none_is_refused(elsewhere):
     path, board = elsewhere
     path.with_suffix(".csv").write_text(f"{runs.CURVE_HEADER}accuracy\n1,nan,0.5\n")
     with pytest.raises(UserError, match="no table can print it"):
-        submit.check(path, board)
+        submit.check(path, stores(board))
 
 
 def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
@@ -180,12 +184,11 @@ def test_the_origin_must_be_said(elsewhere):
 
 def test_our_own_rows_would_be_accepted():
     """The only reason against a row with today's settings is that it is on the board."""
-    root = ROOT / "results"
+    root = ROOT / "results" / "board"
     done = [row for row in runs.read_all(root) if row.status == "done"]
     newest = max(done, key=lambda row: row.finished)
-    path = root / "runs" / newest.task / newest.label / f"{newest.name}.json"
     with pytest.raises(UserError, match="on the board already"):
-        submit.check(path, root)
+        submit.check(newest.path, stores(root))
 
 
 def test_a_score_that_differs_in_its_last_digits_is_stored_as_computed_here(elsewhere):
@@ -193,7 +196,7 @@ def test_a_score_that_differs_in_its_last_digits_is_stored_as_computed_here(else
     path, board = elsewhere
     said = runs.read(path).test_score
     changed(path, test={"accuracy": said.model_dump() | {"value": said.value * (1 + 1e-9)}})
-    submit.add(path, submit.check(path, board), board, "A. Person")
+    submit.add(path, submit.check(path, stores(board)), stores(board), "A. Person")
     (row,) = runs.read_all(board)
     assert row.test_score.value == said.value
-    assert runs.values(board, row).mean() == said.value
+    assert runs.values(row).mean() == said.value

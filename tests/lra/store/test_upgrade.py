@@ -28,7 +28,7 @@ def old(name):
 
 def test_an_old_row_is_read_as_its_command_would_make_it_today():
     before, row = old("row"), runs.read(OLD / "row.json")
-    assert (row.schema_version, row.identity_version) == (2, 2)
+    assert (row.schema_version, row.identity_version) == (3, 2)
     configuration = Configuration.of(row.overrides)
     data = types.SimpleNamespace(fingerprint=row.fingerprint)
     assert row.config == configuration.identity
@@ -85,8 +85,8 @@ def test_the_values_1_and_10_were_two_cells_and_are_one():
 
 
 def test_a_row_of_a_later_version_asks_for_an_update(tmp_path):
-    (tmp_path / "c-1.json").write_text(json.dumps(old("row") | {"schema_version": 3}))
-    with pytest.raises(UserError, match="schema is version 3, and this code knows 2: update"):
+    (tmp_path / "c-1.json").write_text(json.dumps(old("row") | {"schema_version": 4}))
+    with pytest.raises(UserError, match="schema is version 4, and this code knows 3: update"):
         runs.read(tmp_path / "c-1.json")
 
 
@@ -115,10 +115,11 @@ def test_rows_and_measurements_are_rewritten_once_with_what_is_beside_them(tmp_p
     assert {p.name for p in folder.iterdir()} == {
         f"{expected.cell}-1{ending}" for ending in (".json", ".npy", ".csv")
     }
-    assert runs.read_all(tmp_path) == [expected]
-    assert runs.newest_done(folder, expected.cell)[0] == expected
+    (found,) = runs.read_all(tmp_path)
+    assert found.model_dump() == expected.model_dump()
+    assert runs.newest_done(folder, expected.cell)[0].model_dump() == expected.model_dump()
     assert (folder / f"{expected.cell}-1.csv").read_text() == curve
-    assert runs.predictions(tmp_path, expected).tolist() == list(range(5))
+    assert runs.predictions(found).tolist() == list(range(5))
     assert not (tmp_path / "efficiency/performer/old.json").exists()
     assert (rekey.rekey_rows(tmp_path), rekey.rekey_measurements(tmp_path)) == (0, 0)
 

@@ -102,7 +102,7 @@ def test_time_is_estimated_from_rows_of_the_same_kind_on_each_device(store):
 
 def test_the_time_of_a_committed_row_counts_for_its_cell(store):
     """The row holds its settings in another order than a configuration of today."""
-    board = runs.read_all(ROOT / "results")
+    board = runs.read_all(ROOT / "results/board")
     measured = next(r for r in board if r.status == "done" and r.last_step and not r.resumes)
     configuration = Configuration.of([*measured.overrides, "seed=77"])
     (line,) = status.estimate([status.State("missing", configuration)], [measured])

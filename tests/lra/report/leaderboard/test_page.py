@@ -298,17 +298,17 @@ def unpacked(page: str) -> list[str]:
 def committed():
     from lra.store import runs
 
-    chosen = [row for row in newest(runs.read_all(ROOT / "results")) if not row.modified]
-    return measured(chosen, ROOT / "results")
+    chosen = [row for row in newest(runs.read_all(ROOT / "results/board")) if not row.modified]
+    return measured(chosen)
 
 
 def test_the_committed_page_is_that_of_the_committed_rows(committed):
     from lra.efficiency import records
     from lra.report.leaderboard.lines import figures
 
-    measurements = records.read_all(ROOT / "results")
+    measurements = records.read_all(ROOT / "results/board")
     made = make_page(committed + figures(), charts(committed, measurements))
-    stored = (ROOT / "results/leaderboard.html").read_text()
+    stored = (ROOT / "results/board/leaderboard.html").read_text()
     assert unpacked(stored) == unpacked(made)
 
 

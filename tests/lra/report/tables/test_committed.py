@@ -1,4 +1,5 @@
 import pytest
+from omegaconf import OmegaConf
 
 from lra.efficiency import records
 from lra.report.groups import newest
@@ -8,14 +9,17 @@ from lra.store import runs
 from lra.tables import documents
 from tests.conftest import ROOT
 
+BOARD = ROOT / "results/board"
+
 
 @pytest.fixture(scope="module")
 def made():
-    return documents(ROOT / "results")
+    results = OmegaConf.create({"path": str(BOARD), "board": None})
+    return documents(results, modified=False, verified_only=False)
 
 
 def test_the_committed_tables_are_those_of_the_committed_rows(made):
-    folder = ROOT / "results/tables"
+    folder = BOARD / "tables"
     for document in made:
         assert (folder / f"{document.name}.md").read_text() == document.markdown()
         assert (folder / f"{document.name}.csv").read_text() == document.csv()
@@ -26,13 +30,12 @@ def test_the_committed_tables_are_those_of_the_committed_rows(made):
 
 
 def test_the_readme_opens_with_the_short_table():
-    root = ROOT / "results"
-    chosen = [row for row in newest(runs.read_all(root)) if not row.modified]
-    text = short.table(chosen, records.read_all(root))
+    chosen = [row for row in newest(runs.read_all(BOARD)) if not row.modified]
+    text = short.table(chosen, records.read_all(BOARD))
     assert text.count("\n") > 3
     before, after = (ROOT / "README.md").read_text().split(short.START)
     assert after.startswith(f"\n{text}\n{short.END}")
-    assert "results/figures/trade_off.png" in before
+    assert "results/board/figures/trade_off.png" in before
 
 
 def test_the_predictions_of_every_committed_row_are_there(made):

@@ -1,5 +1,4 @@
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,20 +12,18 @@ from lra.store import runs
 from lra.store.row import Memory, Speed
 from tests.lra.store.test_row import row
 
-NOWHERE = Path("nowhere")  # no predictions are stored
 
-
-def only_table(chosen, root=NOWHERE):
-    (table,) = scores.tables(chosen, root)
+def only_table(chosen):
+    (table,) = scores.tables(chosen)
     return table.frame
 
 
 def markdown(chosen):
-    return scores.document(chosen, NOWHERE).markdown()
+    return scores.document(chosen).markdown()
 
 
-def notes(chosen, root=NOWHERE):
-    return scores.document(chosen, root).notes
+def notes(chosen):
+    return scores.document(chosen).notes
 
 
 def column(chosen, name):
@@ -98,7 +95,7 @@ def test_no_machine_has_the_mean_speed_of_two():
 def test_protocols_variants_and_data_never_share_a_table():
     chosen = [row(), row(protocol="lite"), row(variant="short"), row(fingerprint="e" * 64)]
     chosen.append(row(objective="distance"))
-    made = scores.tables(chosen, NOWHERE)
+    made = scores.tables(chosen)
     assert len(made) == len({table.title for table in made}) == 5
 
 
@@ -205,17 +202,15 @@ def test_models_that_the_data_cannot_tell_apart_share_a_rank(tmp_path):
         stored(tmp_path, name, right)
         for name, right in {"far": far, "close": close, "best": best}.items()
     ]
-    table = only_table(chosen, tmp_path)
+    table = only_table(chosen)
     assert table[["model", "rank"]].values.tolist() == [
         ["best", "1-2"],
         ["close", "1-2"],
         ["far", "3"],
         ["[majority label]", "-"],
     ]
-    assert any("cannot tell these models apart" in note for note in notes(chosen, tmp_path))
-    assert not any(
-        "cannot tell these models apart" in note for note in notes(chosen[::2], tmp_path)
-    )
+    assert any("cannot tell these models apart" in note for note in notes(chosen))
+    assert not any("cannot tell these models apart" in note for note in notes(chosen[::2]))
 
 
 def test_a_model_without_stored_predictions_has_no_rank(tmp_path):
@@ -224,7 +219,7 @@ def test_a_model_without_stored_predictions_has_no_rank(tmp_path):
         stored(tmp_path, "b", np.arange(200) >= 150),
         row(model="c", cell="c", config={"name": "c", "model": {"seq_len": 5}}),
     ]
-    table = only_table(chosen, tmp_path)
+    table = only_table(chosen)
     ranks = dict(zip(table["model"], table["rank"], strict=True))
     assert ranks == {"a": "1", "b": "2", "c": "-", "[majority label]": "-"}
 
@@ -235,4 +230,4 @@ def test_predictions_that_contradict_their_row_are_refused(tmp_path):
     with pytest.raises(
         UserError, match="says accuracy 75.00 % .* but its predictions give accuracy 0.00 %"
     ):
-        runs.values(tmp_path, entry)
+        runs.values(entry)

@@ -21,18 +21,32 @@ def train(losses, max_steps=1000, watch=None):
     return watch
 
 
-def test_warns_once_of_a_plateau_at_the_label_entropy():
-    flat = [math.log(10) * (1 + 0.02 * (-1) ** i) for i in range(190)]  # noise averages out
-    assert train(flat).warnings == []
-    watch = train(flat + flat)
-    assert len(watch.warnings) == 1
-    assert "plateau" in watch.warnings[0]
-    assert "warmup" in watch.warnings[0]
+def test_says_once_that_nothing_is_learned_yet_and_once_that_it_is(capsys):
+    flat = [ENTROPY * (1 + 0.02 * (-1) ** i) for i in range(190)]  # noise averages out
+    watch = train(flat)
+    assert capsys.readouterr().err == ""
+    train(flat + flat, watch=watch)
+    told = capsys.readouterr().err
+    assert told.count("nothing is learned yet") == 1
+    train([1.0] * 60, watch=watch)
+    assert "note: the loss left the plateau at step " in capsys.readouterr().err
+    assert watch.final_loss == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("loss", [math.log(10) * 0.98, 1.5])
-def test_does_not_warn_where_something_is_learned(loss):
-    assert train([loss] * 500).warnings == []
+def test_says_nothing_where_something_is_learned(loss, capsys):
+    assert train([loss] * 500).final_loss == pytest.approx(loss)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_loss_above_that_of_the_label_frequencies_is_on_the_plateau(capsys):
+    train([ENTROPY * 1.2] * 500)
+    assert "nothing is learned yet" in capsys.readouterr().err
+
+
+def test_the_final_loss_is_the_mean_of_the_last_twentieth_of_the_steps():
+    assert train([5.0] * 100 + [1.0] * 25 + [2.0] * 25).final_loss == pytest.approx(1.5)
+    assert LossWatch(ACCURACY, ENTROPY, 1000, lr=0.1).final_loss is None
 
 
 def validate(watch, step, accuracy, fn="fit"):
@@ -61,14 +75,9 @@ def test_the_curve_goes_on_from_a_checkpoint():
     assert resumed.curve == [(10, 2.0, 0.4), (20, 0.5, 0.5)]
 
 
-def test_without_a_loss_to_compare_with_there_is_no_plateau():
-    watch = LossWatch(ACCURACY, None, 1000, lr=0.1)
-    assert train([ENTROPY] * 500, watch=watch).warnings == []
-
-
-def test_a_break_starts_the_plateau_anew():
-    flat = [math.log(10)] * 190
-    assert train(flat + [1.0] * 10 + flat).warnings == []
+def test_without_a_loss_to_compare_with_there_is_no_plateau(capsys):
+    train([ENTROPY] * 500, watch=LossWatch(ACCURACY, None, 1000, lr=0.1))
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -83,11 +92,13 @@ def test_no_checkpoint_holds_diverged_weights():
         watch.state_dict()
 
 
-def test_goes_on_from_a_checkpoint_as_if_unbroken():
-    losses = [math.log(10)] * 205
-    unbroken, one = train(losses), train(losses[:97])
-    two = LossWatch(ACCURACY, one.untaught, 1000, 0.1)
-    two.load_state_dict(one.state_dict())
+def test_goes_on_from_a_checkpoint_as_if_unbroken(capsys):
+    losses = [ENTROPY + 0.01 * math.sin(i) for i in range(300)]
+    unbroken = train(losses)
+    told = capsys.readouterr().err
+    two = LossWatch(ACCURACY, ENTROPY, 1000, 0.1)
+    two.load_state_dict(train(losses[:97]).state_dict())
     train(losses[97:], watch=two)
     two.look(), unbroken.look()
-    assert two.warnings == unbroken.warnings != []
+    assert two.state_dict() == unbroken.state_dict()
+    assert capsys.readouterr().err == told != ""

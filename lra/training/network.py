@@ -1,0 +1,31 @@
+"""The network of a configuration: whether it can be built, and how many parameters it has."""
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from models.attention import SoftmaxAttention
+from models.block import Block
+
+
+def must_build(cfg: DictConfig) -> nn.Module:
+    """Returns the network on the meta device, which takes no memory; Hydra's error says which of
+    its settings is wrong."""
+    with torch.device("meta"):
+        return instantiate(cfg.copy().model.net)  # a copy: instantiate resolves in place
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Returns the number of trained values."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def transformer_parameters(cfg: DictConfig) -> int:
+    """Returns how many parameters the transformer of the same width, depth and length has."""
+    model = cfg.model
+    with torch.device("meta"):
+        trunk = instantiate(model.net, n_layers=0)
+        mixer = SoftmaxAttention(model.d_model, n_heads=model.n_heads, d_qkv=model.d_qkv)
+        block = Block(model.d_model, layer=0, mixer=lambda _: mixer, d_ff=model.d_ff)
+    return count_parameters(trunk) + model.n_layers * count_parameters(block)

@@ -1,0 +1,116 @@
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from lra.training.callbacks import progress
+from lra.training.callbacks.progress import Clock, Phase, RunProgress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def test_the_rate_is_that_of_the_last_minute(clock):
+    rate = Clock()
+    for step in range(100):  # a second each, then ten
+        clock.seconds += 1
+        rate.mark(step)
+    assert rate.seconds_each() == pytest.approx(1)
+    for step in range(100, 110):
+        clock.seconds += 10
+        rate.mark(step)
+    assert rate.seconds_each() == pytest.approx(10)
+
+
+def test_a_pause_is_not_part_of_the_rate(clock):
+    rate = Clock()
+    rate.mark(0)
+    clock.seconds = 2
+    rate.mark(1)
+    rate.pause()
+    clock.seconds = 100
+    rate.go_on()
+    clock.seconds = 102
+    rate.mark(2)
+    assert rate.seconds_each() == pytest.approx(2)
+
+
+def test_many_fast_steps_leave_few_marks(clock):
+    rate = Clock()
+    for step in range(10_000):
+        clock.seconds += 0.001
+        rate.mark(step)
+    assert len(rate._marks) < 50
+    assert rate.seconds_each() == pytest.approx(0.001)
+
+
+def test_a_phase_is_silent_for_two_seconds_and_then_says_a_line_a_minute(clock, capsys):
+    phase = Phase("test: batch", 1000)
+    for second in range(130):
+        clock.seconds = second
+        phase.advance(second, "5 s left")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "test: batch 2/1,000 \u00b7 5 s left",
+        "test: batch 62/1,000 \u00b7 5 s left",
+        "test: batch 122/1,000 \u00b7 5 s left",
+    ]
+
+
+def run(clock, capsys, steps=100, val_every=50, batches=20):
+    """Trains at a second a step and evaluates at a second a batch; returns what was said."""
+    shown = RunProgress(batch_size=4)
+    module = SimpleNamespace(val_score=lambda: None)
+    trainer = SimpleNamespace(
+        max_steps=steps,
+        global_step=0,
+        val_check_interval=val_every,
+        num_val_batches=[batches],
+        num_test_batches=[batches],
+        lightning_module=module,
+    )
+    shown.on_train_start(trainer, module)
+    for step in range(1, steps + 1):
+        clock.seconds += 1
+        trainer.global_step = step
+        shown.on_train_batch_end(trainer, module, None, None, 0)
+        if step % val_every == 0:
+            shown.on_validation_start(trainer, module)
+            for batch in range(batches):
+                clock.seconds += 1
+                shown.on_validation_batch_end(trainer, module, None, None, batch)
+            shown.on_validation_end(trainer, module)
+    shown.on_train_end(trainer, module)
+    shown.on_test_start(trainer, module)
+    for batch in range(batches):
+        clock.seconds += 1
+        shown.on_test_batch_end(trainer, module, None, None, batch)
+    shown.on_test_end(trainer, module)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_every_phase_says_how_long_it_will_take(clock, capsys):
+    lines = run(clock, capsys)
+    phases = [name for name, _ in itertools.groupby(line.split(" ")[0] for line in lines)]
+    assert phases == ["training", "validation:", "training", "validation:", "test:"]
+    assert lines[0] == "training 10/100 \u00b7 1 min 30 s left"  # nothing was evaluated yet
+    # after the validation at 50: 40 steps, the validation at 100 and the test, 20 s each
+    assert "training 60/100 \u00b7 1 min 20 s left" in lines
+    assert "test: batch 2/20 \u00b7 18 s left" in lines
+
+
+def test_other_ranks_are_silent(clock, capsys):
+    shown = RunProgress(batch_size=4)
+    shown.disable()
+    trainer = SimpleNamespace(num_test_batches=[20])
+    shown.on_test_start(trainer, None)
+    for batch in range(20):
+        clock.seconds += 1
+        shown.on_test_batch_end(trainer, None, None, None, batch)
+    shown.on_test_end(trainer, None)
+    assert capsys.readouterr().err == ""
