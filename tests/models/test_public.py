@@ -55,7 +55,7 @@ def transformers(name: str):
 
 
 def copy(source, *targets) -> None:
-    """Copies a stacked linear layer in parts, or one parameter, into another module's parameters."""
+    """Copies the parts of a stacked linear layer, or one parameter, into another module."""
     if isinstance(source, Tensor):
         targets[0].data.copy_(source)
         return
