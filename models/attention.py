@@ -81,8 +81,8 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class SoftmaxAttention(MultiHeadAttention):
-    """Softmax attention, with dropout on the attention weights. On CPU any dropout above 0 leaves
-    the fused kernel."""
+    """The softmax attention, with dropout on its weights. On CPU any dropout above 0 leaves the
+    fused kernel."""
 
     def __init__(
         self, d_model: int, *, n_heads: int, d_qkv: int | None = None, dropout: float = 0.0
@@ -99,8 +99,9 @@ class SoftmaxAttention(MultiHeadAttention):
 
 
 class ExplicitAttention(SoftmaxAttention):
-    """Softmax attention with the N x N matrix of weights in memory, as before fused kernels. The
-    papers of 2020-2023 compare their mechanisms with this form. Only lra.efficiency uses it."""
+    """The softmax attention that keeps the N x N matrix of weights in memory, as before fused
+    kernels. The papers of 2020-2023 compare their mechanisms with this form. Only lra.efficiency
+    uses it."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5

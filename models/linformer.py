@@ -51,6 +51,7 @@ class LinformerAttention(Projections):
         """Returns E K and F V, each (B, H, features, K)."""
         real = mask[..., None].to(x.dtype)
         projections = self.projection[..., : x.shape[1]]  # (1 or 2, 1 or H, features, N)
+        # A projection of its own for each head cannot come before the split into heads.
         if projections.shape[1] > 1:
             return [
                 projection @ split_heads(F.linear(x, weight, bias) * real, self.n_heads)

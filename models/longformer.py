@@ -51,6 +51,7 @@ class LongformerAttention(MultiHeadAttention):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """Attends to the window and the global keys; `forward` then replaces the global rows."""
         N, G = q.shape[2], self.global_tokens
+        # In blocks of half a window, a window is inside a query's own block and the two beside it.
         size = min(self.half, N)
         global_k, global_v, global_mask = k[:, :, :G], v[:, :, :G], mask[:, :G]
         q, k, v = (blocks(x, size, 2) for x in (q, k, v))  # (B, H, C, size, K)

@@ -55,6 +55,7 @@ class LunaBlock(Block):
             self.p = nn.Parameter(torch.randn(packed_length, d_model) * d_model**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        # A block maps one sequence to one sequence, so P travels in front of x.
         if self.layer == 0:
             p = self.p.expand(len(x), -1, -1)
         else:

@@ -103,6 +103,7 @@ class GatedAttention(nn.Module):
         """Attends with q, k, v (B, 1, N, .) -> (B, 1, N, v_dim)."""
         N = q.shape[2]
         if self.chunk is None:
+            # On CPU each sequence attends at its own length, which leaves out the padding.
             if q.device.type == "cpu" and not torch.compiler.is_compiling():
                 return at_each_length(lambda q, k, v: self.weights(q, k, None) @ v, (q, k, v), mask)
             return self.weights(q, k, mask[:, None, None]) @ v

@@ -62,6 +62,7 @@ class LSHAttention(nn.Module):
         before = torch.arange(-1, C - 1, device=q.device).expand(B, C)
         before = torch.where(before < 0, chunks[:, None] - 1, before).clamp(min=0)
         real_before = real.take_along_dim(before[:, None, None, :, None], dim=3)
+        # A single chunk would be its own previous chunk, and its keys would count twice.
         real_before = real_before & (chunks > 1)[:, None, None, None, None]
 
         def with_before(x: Tensor) -> Tensor:

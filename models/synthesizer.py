@@ -44,6 +44,7 @@ class SynthesizerMixer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         B, N = mask.shape
         v = split_heads(self.value(x), self.n_heads)
+        # Queries and keys of zeros leave only the mask, which carries the random scores.
         if self.scores == "random":
             o = F.scaled_dot_product_attention(
                 v.new_zeros(v.shape),
