@@ -1,4 +1,4 @@
-"""Measurements: python -m benchmarks.<name>."""
+"""The measurements: python -m benchmarks.<name>."""
 
 import sys
 

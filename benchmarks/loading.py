@@ -1,7 +1,8 @@
 """python -m benchmarks.loading [threads=1]
 
-What a batch costs beside a training step of the fastest model, for every task that is packed in
-data/, at the sizes of protocol=lite; and what padding to the longest of the batch saves on Text.
+Compares the time to load a batch with a training step of the fastest model, fourier, for every task
+that counts in the mean, at the sizes of protocol=lite. Also measures the time that padding to the
+longest example of a batch saves on Text.
 """
 
 import statistics
@@ -61,7 +62,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
 
     def gather(self, n: int = 50) -> float:
-        """Seconds, median: choosing the examples, gathering and padding."""
+        """Returns the median seconds of choosing, gathering and padding the examples of a batch."""
         seconds = []
         for i in range(n):
             start = time.perf_counter()
@@ -70,7 +71,7 @@ class Run:
         return statistics.median(seconds)
 
     def step(self, n: int = 10) -> float:
-        """Seconds, mean over batches of all lengths, two warm-up steps left out."""
+        """Returns the mean seconds of a step over batches of all lengths, after two for warm-up."""
         seconds = []
         for i in range(n + 2):
             batch = self.data.splits["train"].__getitems__(self.batches.batch(i))

@@ -1,10 +1,10 @@
 """python -m benchmarks.models [models=all] [rounds=3] [lengths=1024,2048,4096] [widths=64,256]
 
-Each model beside the transformer on scaled_dot_product_attention, and beside a public
-implementation of the same method where one is installed (pip install -r requirements-oracles.txt):
-forward and backward, batch 4, alternating in one process, median. Blocks against the transformer's
-block, mixers against public attention layers. Peak memory in a process of its own. Writes
-results/speed.md.
+Compares each model with the transformer on scaled_dot_product_attention, and with a public
+implementation of the same method where one is installed (pip install -r requirements-oracles.txt).
+A time is the median of forward and backward passes, batch 4, that alternate in one process. Blocks
+are compared with the transformer's block, mixers with public attention layers. Peak memory is
+measured in a separate process. models=all writes results/speed.md.
 """
 
 import statistics
@@ -32,7 +32,7 @@ def local(d, n):
     from local_attention import LocalAttention
     from torch import nn
 
-    class Layer(nn.Module):  # the package's LocalMHA is causal and rotary; this is its attention
+    class Layer(nn.Module):  # the package's LocalMHA is causal and rotary: only its attention
         def __init__(self):
             super().__init__()
             self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
@@ -75,7 +75,7 @@ def linformer(d, n):
 def sinkhorn(d, n):
     from sinkhorn_transformer.sinkhorn_transformer import SinkhornSelfAttention
 
-    # its default, non_permutative=True, picks one block without Sinkhorn's iteration
+    # The default, non_permutative=True, picks one block without Sinkhorn's iteration.
     return SinkhornSelfAttention(
         d,
         bucket_size=64,
@@ -113,7 +113,7 @@ def longformer(d, n):
             is_index_global_attn=is_global,
             is_global_attn=True,
         )[0]
-        return out(seen)  # theirs is in another module
+        return out(seen)  # their output projection is in another module
 
     return forward
 
@@ -146,7 +146,7 @@ def bigbird(d, n):
             from_blocked_mask=blocked,
             to_blocked_mask=blocked,
         )[0]
-        return out(seen)  # theirs is in another module
+        return out(seen)  # their output projection is in another module
 
     return forward
 
@@ -178,7 +178,7 @@ PUBLIC = {
 
 
 def alternate(ways: list, x, rounds: int) -> list[float]:
-    """Median seconds of each way, forward and backward."""
+    """Returns the median seconds of each way, forward and backward, after a warm-up round."""
     seconds = [[] for _ in ways]
     for _ in range(rounds + 1):
         for way, times in zip(ways, seconds, strict=True):
@@ -189,7 +189,7 @@ def alternate(ways: list, x, rounds: int) -> list[float]:
 
 
 def compare(model: str, d: int, n: int, rounds: int) -> list[str]:
-    """ms, transformer / model, public / model."""
+    """Returns the cells ms, transformer / model and public / model."""
     x = torch.randn(BATCH, n, d, requires_grad=True)
     mask = torch.ones(BATCH, n, dtype=torch.bool)
     block, transformer = build(model, n, d), build("transformer", n, d)
@@ -208,7 +208,8 @@ def compare(model: str, d: int, n: int, rounds: int) -> list[str]:
 
 
 def slower(lines: list[list[str]], ahead_of: str, longest: str | None = None) -> str:
-    """Models with a ratio below 1 in the column `ahead_of`, at one length or at any, the worst."""
+    """Returns the models with a ratio below 1 in the column `ahead_of`, at one length or at any,
+    with their worst ratio."""
     worst: dict[str, float] = {}
     for line in lines:
         cells = dict(zip(HEADER, line, strict=True))
@@ -236,7 +237,7 @@ def document(lines: list[list[str]], rounds: int) -> str:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # of the public packages
+    warnings.simplefilter("ignore")  # the warnings of the public packages
     given = settings(models="all", rounds="3", lengths="1024,2048,4096", widths="64,256")
     chosen, rounds = named(given["models"]), number(given, "rounds")
     lengths, widths = numbers(given, "lengths"), numbers(given, "widths")

@@ -1,8 +1,9 @@
-"""python -m benchmarks.pathfinder: seconds an image on one core, and ours beside the official ones.
+"""python -m benchmarks.pathfinder: the time per image on one core, and our images beside official
+ones.
 
-The picture needs the official generator's sample: LRA_ARCHIVES=... python -m benchmarks.pathfinder
-writes results/board/figures/pathfinder.png: for each size and level, theirs in the left half, ours
-in the right half.
+The picture needs a sample of the official generator: LRA_ARCHIVES=... python -m
+benchmarks.pathfinder writes results/board/figures/pathfinder.png. For each size and level, the left half
+shows official images and the right half shows ours.
 """
 
 import time
@@ -18,7 +19,7 @@ from lra import config
 from lra.files import make_folder, replacing
 
 FIGURE = Path("results/board/figures/pathfinder.png")
-SHOWN = {32: 12, 64: 6, 128: 3, 256: 2}  # images of each side
+SHOWN = {32: 12, 64: 6, 128: 3, 256: 2}  # side of an image -> images in each half
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     print("side  contour length  ms an image (median of 5 batches)  mean / 255  share above 0")
     made = {}
     for side in snakes.RULES:
-        snakes.images(side, 6, 1, rng)  # compiled, and the sprites drawn
+        snakes.images(side, 6, 1, rng)  # compiles, and draws the sprites
         for length in snakes.LEVELS:
             n, seconds = 40, []
             for _ in range(5):

@@ -1,9 +1,10 @@
 """python -m benchmarks.scaling [models=all] [lengths=512,1024,2048,4096,8192]
 
-How time and peak memory of one block grow with the length, beside what the method claims. Forward
-and backward, batch 2, the sizes of `matched`; each (model, length) in a process of its own. The
-exponent is the slope of log(time) over log(N) between the last three lengths, where the part that
-grows fastest counts most. Writes results/scaling.md.
+Measures how the time and the peak memory of one block grow with the length, beside the growth that
+the method claims. A step is forward and backward, batch 2, at the sizes of `matched`; each (model,
+length) runs in a separate process. The exponent is the slope of log(time) over log(N) between the
+last three lengths, where the part that grows fastest counts most. models=all writes
+results/scaling.md.
 """
 
 import json
@@ -31,7 +32,7 @@ BATCH, ROUNDS = 2, 5
 
 
 def build(model: str, N: int, d_model: int = 64):
-    """The first block of `model`, without dropout."""
+    """Builds the first block of `model`, without dropout."""
     sizes = [f"model.seq_len={N}", f"model.d_model={d_model}", f"model.d_ff={2 * d_model}"]
     cfg = config.compose([f"model={model}", "model.dropout=0", *sizes])
     torch.manual_seed(0)
@@ -39,7 +40,7 @@ def build(model: str, N: int, d_model: int = 64):
 
 
 def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: int = ROUNDS):
-    """Median seconds, and peak bytes above the level before the first pass."""
+    """Returns the median seconds, and the peak bytes above the level before the first step."""
     torch.set_num_threads(cores())
     block = build(model, N, d_model)
     x, mask = torch.randn(batch, N, d_model), torch.ones(batch, N, dtype=torch.bool)
@@ -51,7 +52,7 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 
     runtime.return_freed_memory()
     memory = PeakMemory("cpu")
-    for _ in range(2):  # the second one has the gradients of the first in memory
+    for _ in range(2):  # the second has the gradients of the first in memory
         step()
     memory.stop()
     runtime.keep_freed_memory()  # as training does
@@ -60,7 +61,7 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 
 
 def measure_apart(*arguments) -> dict:
-    """measure(...) in a process of its own."""
+    """Returns measure(...) as computed in a separate process."""
     command = [sys.executable, "-m", "benchmarks.scaling", "--one", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -1,8 +1,9 @@
 """python -m benchmarks.spectral_filter [rounds]
 
-spectral_filter, forward and backward, against the same map computed as the released code does it:
+Compares spectral_filter, forward and backward, with the same map computed as in the released code:
 even-odd reorder, a full complex FFT, cosines built at every call, truncation, a complex inverse FFT
-at the short length, with transposes around both. Alternating, median of the rounds.
+at the short length, with transposes around both. The two alternate; a time is the median of the
+rounds.
 """
 
 import math
@@ -32,7 +33,7 @@ def _angles(N: int, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def full_dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II over the last axis by a complex FFT of the full length."""
+    """Returns the orthonormal DCT-II over the last axis, by a complex FFT of the full length."""
     N = x.shape[-1]
     spectrum = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], dim=-1))
     cosine, sine = _angles(N, x)

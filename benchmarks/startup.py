@@ -1,7 +1,7 @@
 """python -m benchmarks.startup [rounds]
 
-Seconds from typing `python run.py` to the end of its first training step: data ready, file cache
-warm.
+Measures the seconds from typing `python run.py` to the end of its first training step, with the
+data ready and the file cache warm.
 """
 
 import statistics
@@ -26,7 +26,7 @@ def main() -> None:
             child = subprocess.Popen(
                 command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
-            # the first checkpoint is written when the first step is over
+            # The end of the first step is visible by its checkpoint, the first one written.
             while not list(Path(results).glob("smoke/work/*/last.ckpt")):
                 assert child.poll() is None, "the run failed"
                 time.sleep(0.01)

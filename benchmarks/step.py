@@ -1,8 +1,9 @@
 """python -m benchmarks.step [model=fourier ...]
 
-(b) One training step as a share of its matrix-multiply lower bound: the FLOPs of the step's matrix
-    products over the rate at which this process multiplies matrices.
-(c) Lightning's loop, with every callback of a run, against a bare loop with the same module.
+Measures
+(b) the matrix-multiply lower bound of a training step, as a share of the step: the FLOPs of its
+    matrix products over the rate at which this process multiplies matrices;
+(c) Lightning's loop, with callbacks of a run, against a bare loop with the same module.
 """
 
 import contextlib

@@ -1,1 +1,1 @@
-"""The models: one trunk, and one file for each mechanism. Imports nothing of lra."""
+"""The models: one shared trunk, and one file for each mechanism. Imports nothing from lra."""

@@ -1,8 +1,9 @@
-"""Multi-head attention: projections and heads are shared, a mechanism writes `attend`.
+"""Multi-head attention: the projections and heads are shared, and each mechanism writes `attend`.
 
-Softmax attention, the Transformer baseline (Vaswani et al., arXiv 1706.03762):
+Softmax attention is the Transformer baseline (Vaswani et al., arXiv 1706.03762):
     attend(q, k, v) = softmax(q k^T / sqrt(K)) v
-It runs torch's fused scaled_dot_product_attention, so that the baseline is the fast one.
+It runs torch's fused scaled_dot_product_attention, so that the other mechanisms are compared with
+a fast baseline.
 """
 
 from abc import ABC, abstractmethod
@@ -16,31 +17,31 @@ from torch import Tensor, nn
 
 
 class Projections(nn.Module):
-    """To queries, keys and values of all heads, and back."""
+    """The linear layers to the queries, keys and values of all heads, and back to the width D."""
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
         name = "d_model" if d_qkv is None else "d_qkv"
-        d_qkv = d_model if d_qkv is None else d_qkv  # of all heads together
+        d_qkv = d_model if d_qkv is None else d_qkv  # the width over all heads
         must_divide(d_qkv, n_heads, name)
         self.n_heads = n_heads
         self.qkv = nn.Linear(d_model, 3 * d_qkv)
         self.out = nn.Linear(d_qkv, d_model)
 
     def heads(self, qkv: Tensor) -> Tensor:
-        """(B, N, 3 H K) -> q, k, v, each (B, H, N, K)."""
+        """Splits (B, N, 3 H K) into q, k and v, each (B, H, N, K)."""
         return rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
 
 
 class MultiHeadAttention(Projections, ABC):
-    """A mixer (x, mask) -> x; x (B, N, D), mask bool (B, N), True = a real token.
+    """A mixer (x, mask) -> x, with x (B, N, D) and mask bool (B, N), True at a real token.
 
     Real tokens come first: every row of a mask is a run of True and then a run of False.
     """
 
     @abstractmethod
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K)."""
+        """Returns the heads' outputs (B, H, N, K) for q, k, v (B, H, N, K) and mask (B, N)."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         q, k, v = self.heads(self.qkv(x))
@@ -59,8 +60,8 @@ def at_least(least: float, **settings) -> None:
 
 
 def in_float32(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """For a mechanism that half precision would ruin, under autocast too: `attend` sees float32 (or
-    wider), and its result goes back to what came."""
+    """Makes an `attend` that half precision would ruin compute in float32 or wider, also under
+    autocast. The result returns to the dtype of q."""
 
     @wraps(attend)
     def wide(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -80,7 +81,8 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class SoftmaxAttention(MultiHeadAttention):
-    """dropout falls on the attention weights; on CPU any value above 0 leaves the fused kernel."""
+    """The softmax attention, with dropout on its weights. On CPU any dropout above 0 leaves the
+    fused kernel."""
 
     def __init__(
         self, d_model: int, *, n_heads: int, d_qkv: int | None = None, dropout: float = 0.0
@@ -97,8 +99,9 @@ class SoftmaxAttention(MultiHeadAttention):
 
 
 class ExplicitAttention(SoftmaxAttention):
-    """The same with the N x N matrix of weights in memory, as before fused kernels: what the papers
-    of 2020-2023 measured themselves against. Only lra.efficiency uses it."""
+    """The softmax attention that keeps the N x N matrix of weights in memory, as before fused
+    kernels. The papers of 2020-2023 compare their mechanisms with this form. Only lra.efficiency
+    uses it."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
@@ -109,14 +112,14 @@ class ExplicitAttention(SoftmaxAttention):
 def softmax_attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, dropout: float = 0.0, scale=None
 ) -> Tensor:
-    """q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K). scale: None is 1 / sqrt(K)."""
+    """Attends: q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K). scale=None means 1 / sqrt(K)."""
     if q.device.type != "cpu" or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout, scale=scale
         )
-    # On CPU each sequence attends at its own length: the same values for real tokens (padded
-    # queries, which nothing reads, get 0). On ListOps that leaves 31 % of the products: the
-    # mean of n^2 over N^2 in the training split, N = 2,000.
+    # On CPU each sequence attends at its own length. Real tokens get the same values; padded
+    # queries, which nothing reads, get 0. On ListOps this leaves 31 % of the products: the mean
+    # of n^2 over N^2 in the training split, N = 2,000.
     return at_each_length(
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale),
         (q, k, v),
@@ -125,7 +128,7 @@ def softmax_attention(
 
 
 def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], mask: Tensor):
-    """attend on (1, H, n, K), one sequence after the other, n its own length; padding gets 0."""
+    """Runs `attend` on one sequence at a time, (1, H, n, K) of its own length n; padding gets 0."""
     N, outputs = mask.shape[1], []
     for i, n in enumerate(mask.sum(1).tolist()):
         o = attend(*(x[i : i + 1, :, :n] for x in inputs))
@@ -134,10 +137,10 @@ def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], ma
 
 
 def attend_blocks(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
-    """Softmax attention of blocks of queries to a set of keys each, on the fused kernel.
+    """Attends from each block of queries to its own set of keys, by softmax on the fused kernel.
 
-    q (B, H, C, n, K), k and v (B, H, C, m, K), allowed bool, broadcast to (B, H, C, n, m), with
-    n or 1 in its place -> (B, H, C, n, K). A query that may see nothing gets 0.
+    q (B, H, C, n, K), k and v (B, H, C, m, K) -> (B, H, C, n, K). `allowed` is bool and broadcasts
+    to (B, H, C, n, m); its axis of queries is n or 1 long. A query that may see nothing gets 0.
     """
     B, H, C, n, _ = q.shape
     heads, queries = allowed.shape[1], allowed.shape[3]
@@ -148,7 +151,7 @@ def attend_blocks(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
 
 
 def blocks(x: Tensor, size: int, dim: int) -> Tensor:
-    """Splits axis `dim` into (C, size), padded at its end with zeros (False) to a multiple."""
+    """Splits axis `dim` into (C, size), padded at its end with zeros (False) to fill a block."""
     missing = -x.shape[dim] % size
     if missing:
         dim = dim % x.ndim

@@ -1,16 +1,17 @@
-"""Big Bird: Transformers for Longer Sequences (Zaheer et al., arXiv 2007.14062), the internal
-transformer construction (ITC) of the paper.
+"""Big Bird: Transformers for Longer Sequences (Zaheer et al., arXiv 2007.14062), in the paper's
+internal transformer construction (ITC).
 
 The sequence is cut into blocks. A block of queries sees
-    the first and the last block (global), the blocks before, at and after it (window),
-    and `random_blocks` others, drawn once for each layer and head;
-queries of the first and the last block see everything. With as many random blocks as there are
-blocks it is softmax attention.
+    the first and the last block (global),
+    itself and the block on each side (window),
+    and `random_blocks` others, drawn once for each layer and head.
+Queries of the first and the last block see everything. With as many random blocks as blocks, Big
+Bird is softmax attention.
 
-Differences from the authors' code: the last block is that of the example's own tokens, not of the
-padded length; random blocks are the allowed ones with the largest of fixed random numbers, which
-are saved with the weights, so that neither padding nor a shorter batch changes the draw. LRA's
-baseline is this with blocks of 64.
+Differences from the authors' code: the last block is the last one of the example's own tokens, not
+of the padded length; the random blocks are the allowed blocks with the largest fixed random
+numbers. The numbers are saved with the weights, so that neither padding nor a shorter batch changes
+the draw. LRA's baseline is this mechanism with blocks of 64.
 """
 
 import torch
@@ -37,7 +38,7 @@ class BigBirdAttention(MultiHeadAttention):
                 f"block={block}, random_blocks={random_blocks}: choose 1 and 0 or more"
             )
         self.block, self.random_blocks = block, random_blocks
-        C = -(-(seq_len + 1) // block)  # one position more, for CLS
+        C = -(-(seq_len + 1) // block)  # one more position, for CLS
         self.register_buffer("draw", torch.rand(n_heads, C, C))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -55,6 +56,7 @@ class BigBirdAttention(MultiHeadAttention):
         allowed = (select(real, index)[..., 0] & seen.repeat_interleave(size, -1))[:, :, :, None]
         o = attend_blocks(q, k_seen, v_seen, allowed)
 
+        # The first and the last block see everything: a second attention computes their queries.
         at_last = last[:, None] == torch.arange(C, device=q.device)  # (B, C)
         last_q = (q * at_last[:, None, :, None, None].to(q.dtype)).sum(2)
         ends = torch.cat([q[:, :, 0], last_q], dim=2)
@@ -65,9 +67,9 @@ class BigBirdAttention(MultiHeadAttention):
         return torch.cat([first_o[:, :, None], o[:, :, 1:]], dim=2).flatten(2, 3)[:, :, :N]
 
     def neighbours(self, C: int, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Which S blocks each block sees, and which of these count: (B, H, C, S) each.
+        """Returns the S blocks that each block sees, and whether each counts: (B, H, C, S) both.
 
-        A block that would be seen twice counts once.
+        A block that appears twice counts once.
         """
         H = self.draw.shape[0]
         last = last[:, None, None, None]
@@ -85,6 +87,7 @@ class BigBirdAttention(MultiHeadAttention):
             ],
             -1,
         )
+        # A block that may not be drawn gets -1, which is below every random number.
         free = inner & ((column - row).abs() > 1)  # (B, 1, C, C)
         draw = self.draw[:, :C, :C].masked_fill(~free, -1.0)  # (B, H, C, C)
         score, drawn = draw.topk(min(self.random_blocks, C))
@@ -94,7 +97,7 @@ class BigBirdAttention(MultiHeadAttention):
 
 
 def select(x: Tensor, index: Tensor) -> Tensor:
-    """x (B, H, C, size, K), index (B, H, C, S) of blocks -> (B, H, C, S size, K)."""
+    """Gathers blocks: x (B, H, C, size, K), index (B, H, C, S) -> (B, H, C, S size, K)."""
     B, H, C = x.shape[:3]
     start = torch.arange(B * H, device=x.device).view(B, H, 1, 1) * C
     rows = x.reshape(B * H * C, -1).index_select(0, (index + start).flatten())

@@ -8,10 +8,10 @@ from models.dropout import Dropout
 
 
 class Block(nn.Module):
-    """(x, mask) -> (x, mask):  x += mixer(norm(x), mask);  x += mlp(norm(x)).
+    """Maps (x, mask) to (x, mask):  x += mixer(norm(x), mask);  x += mlp(norm(x)).
 
-    `mixer` builds the mechanism, (x, mask) -> x; `layer` counts from 0, for the blocks that differ
-    by depth.
+    `mixer` builds the mechanism, (x, mask) -> x. `layer` counts from 0; blocks that differ by depth
+    read it.
     """
 
     def __init__(

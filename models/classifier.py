@@ -10,7 +10,7 @@ from models.embedding import Embedding
 
 
 def pool(x: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """x (B, N, D), mask (B, N) -> (B, D): the CLS position, or the mean over the real ones."""
+    """Pools x (B, N, D), mask (B, N) -> (B, D): takes CLS, or the mean over the real positions."""
     if pooling == "cls":
         return x[:, 0]
     weight = mask[..., None].to(x.dtype)
@@ -18,10 +18,11 @@ def pool(x: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """ids (B, P, N), lengths (B, P) -> logits (B, num_classes).
+    """Maps ids (B, P, N) and lengths (B, P) to logits (B, num_classes).
 
-    Documents are an axis, folded into the batch for the encoder. The head sees u for one document
-    and [u, v, u * v, u - v] for two, as all LRA codes do. `block` builds one layer of the encoder.
+    The axis P of documents is folded into the batch for the encoder. The head sees u for one
+    document and [u, v, u * v, u - v] for two, as in all LRA codes. `block` builds one layer of the
+    encoder.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Classifier(nn.Module):
         )
 
     def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids (B, N), lengths (B,) -> (B, D)."""
+        """Encodes each sequence as one vector: ids (B, N), lengths (B,) -> (B, D)."""
         x, mask = self.embedding(ids, lengths)
         for block in self.blocks:
             x, mask = block(x, mask)

@@ -4,7 +4,7 @@
 which is linear in the length n, since cos(a - b) = cos a cos b + sin a sin b.
 
 Difference from the authors' code: n is the number of real tokens of the example, not the padded
-length (with 0 or 1 for all, the weights would depend on how much padding follows).
+length. With the padded length, the weights would depend on how much padding follows.
 """
 
 import math

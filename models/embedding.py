@@ -1,4 +1,4 @@
-"""Token embedding with positions and an optional CLS vector in front."""
+"""The token embedding, with positions and an optional CLS vector in front."""
 
 import math
 
@@ -9,7 +9,7 @@ from models.dropout import Dropout
 
 
 def sinusoidal_positions(length: int, d_model: int) -> Tensor:
-    """Fixed positions of Vaswani et al. (arXiv 1706.03762): (length, d_model)."""
+    """Returns the fixed positions of Vaswani et al. (arXiv 1706.03762), (length, d_model)."""
     position = torch.arange(length)[:, None]
     frequency = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
     table = torch.zeros(length, d_model)
@@ -19,13 +19,13 @@ def sinusoidal_positions(length: int, d_model: int) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """ids (B, N), lengths (B,) -> x (B, T, D), mask (B, T); T = N, or N + 1 with CLS at position 0.
+    """Maps ids (B, N) and lengths (B,) to x (B, T, D) and mask (B, T).
 
-    input="tokens" looks ids up; "continuous" projects the grey value that an id is, scaled from
-    0..255 to -1..1, as one real number a position.
+    T = N, or N + 1 with CLS at position 0. input="tokens" looks ids up. input="continuous" takes an
+    id as a grey value, scales it from 0..255 to -1..1 and projects it as one real number.
 
-    What stands where a sequence has ended is only seen by a block that ignores the mask: the
-    embedding of id 0, or with padding_token a learned one, as the released LRA codes have it.
+    Only a block that ignores the mask sees the positions after the end of a sequence. They hold the
+    embedding of id 0 or, with padding_token, a learned embedding, as in the released LRA codes.
     """
 
     def __init__(

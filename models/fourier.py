@@ -1,18 +1,20 @@
 """Fourier Transformer: Fast Long Range Modeling by Removing Sequence Redundancy with FFT Operator.
 
-He et al., Findings of ACL 2023, arXiv 2305.15099. Along the sequence, with orthonormal transforms:
+He et al., Findings of ACL 2023, arXiv 2305.15099. The filter shortens the sequence, with
+orthonormal transforms along it:
     y = IDCT_M(DCT_N(x)[:M]),   M = ceil(T * keep_ratio)
-so that the low frequencies of N positions become an ordinary sequence of M positions.
+The low frequencies of N positions become an ordinary sequence of M positions.
 
-As in the authors' code: the filter reads norm1(x); y itself is both the input of attention and the
-residual; CLS is set aside before the filter and put back after it, and T counts it (N = T - 1);
-nothing is rescaled although the sequence gets shorter.
-Differences from it:
+Like the authors' code:
+- the filter reads norm1(x), and y is both the input of attention and the residual;
+- CLS is set aside before the filter and put back after it, and T counts CLS (N = T - 1);
+- nothing is rescaled although the sequence gets shorter.
+Differences from the authors' code:
 - padding="zero" (their code is padding="keep"): padded positions are zeroed before the DCT, and
   afterwards position j counts as real if j < max(1, ceil(length * M / N)). In their code padding
   takes part in the DCT and nothing is masked afterwards.
-- several layers may filter, each shortening what the one before it left.
-- attention outside the filter's layer is the shared one, so the mechanism may be any other.
+- Several layers may filter, and each shortens the output of the previous one.
+- Attention is the shared one in every layer, so any other mechanism may take its place.
 """
 
 import math
@@ -25,7 +27,7 @@ from models.block import Block
 
 
 def spectral_filter(x: Tensor, keep: int) -> Tensor:
-    """x (B, N, D) -> (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
+    """Shortens x (B, N, D) to (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
 
     Both transforms are orthonormal, 1 <= keep <= N. Half precision is computed in float32.
     """
@@ -37,20 +39,21 @@ def spectral_filter(x: Tensor, keep: int) -> Tensor:
 
 
 # One linear map serves both directions: resampling from M back to N is the adjoint of resampling
-# from N to M, so each is the other's gradient. As a custom operator it is opaque to torch.compile.
+# from N to M, so each is the other's gradient. A custom operator is opaque to torch.compile.
 @torch.library.custom_op("lra::resample", mutates_args=())
 def resample(x: Tensor, length: int) -> Tensor:
-    """(B, N, D) -> (B, length, D): DCT-II, cut or fill with zero frequencies, DCT-III."""
+    """Resamples (B, N, D) to (B, length, D): DCT-II, cut or fill with zero frequencies, DCT-III."""
     N, D = x.shape[1:]
     by = _resample_by_product if by_product(N, length, D) else _resample_by_fft
-    # Autocast reaches into a custom operator: the products would lose precision in bfloat16.
+    # Autocast reaches into a custom operator, and the products would lose precision in bfloat16.
     with torch.autocast(x.device.type, enabled=False):
         return by(x, length)
 
 
 def by_product(N: int, M: int, D: int) -> bool:
-    """Measured on 2 cores: two products of half size win until the matrices outgrow the cache, and
-    wide x makes products more efficient (python -m benchmarks.spectral_filter)."""
+    """Tells whether matrix products beat FFTs. Measured on 2 cores: two products of half size win
+    until the matrices outgrow the cache, and a wide x makes products more efficient
+    (python -m benchmarks.spectral_filter)."""
     return 2**14 * min(D, 256) >= N * M
 
 
@@ -71,8 +74,8 @@ resample.register_autograd(_adjoint, setup_context=_save_length)
 
 
 def _resample_by_product(x: Tensor, M: int) -> Tensor:
-    """The map P (M, N) commutes with reversal, so it splits: even frequencies act on
-    x[n] + x[N-1-n], odd ones on x[n] - x[N-1-n], each a product of half the size both ways."""
+    """Applies the map P (M, N) as two products of half its size in both directions. P commutes with
+    reversal, so it splits: even frequencies act on x[n] + x[N-1-n], odd ones on x[n] - x[N-1-n]."""
     N = x.shape[1]
     even, odd = _halves(M, N, x.dtype, x.device)
     head, tail = x[:, : N // 2], x[:, N - N // 2 :].flip(1)
@@ -85,9 +88,9 @@ def _resample_by_product(x: Tensor, M: int) -> Tensor:
     return torch.cat([even + odd, middle, (even - odd).flip(1)], dim=1)
 
 
-@lru_cache(maxsize=32)  # a few MB each; batches padded to their longest have up to 32 lengths
+@lru_cache(maxsize=32)  # a few MB each; batches padded to their longest take up to 32 lengths
 def _halves(M: int, N: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The even and the odd half of P = C_M^T C_N (both cut to min(M, N) frequencies)."""
+    """Returns the even and the odd half of P = C_M^T C_N (both cut to min(M, N) frequencies)."""
     K = min(M, N)
     c_m, c_n = _cosines(M, K), _cosines(N, K)
     even = c_m[0::2, : (M + 1) // 2].T @ c_n[0::2, : (N + 1) // 2]
@@ -96,7 +99,7 @@ def _halves(M: int, N: int, dtype: torch.dtype, device: torch.device) -> tuple[T
 
 
 def _cosines(N: int, K: int) -> Tensor:
-    """Rows 0..K-1 of the orthonormal DCT-II of length N, in float64: (K, N)."""
+    """Returns rows 0..K-1 of the orthonormal DCT-II of length N, (K, N) in float64."""
     k = torch.arange(K, dtype=torch.float64)[:, None]
     n = torch.arange(N, dtype=torch.float64)
     rows = torch.cos(math.pi / N * (n + 0.5) * k) * math.sqrt(2 / N)
@@ -105,8 +108,8 @@ def _cosines(N: int, K: int) -> Tensor:
 
 
 def _resample_by_fft(x: Tensor, M: int) -> Tensor:
-    """Both transforms by a real FFT of their own length (Makhoul 1980), which also truncates
-    before the twiddle factors are applied."""
+    """Computes each transform by a real FFT of its own length (Makhoul 1980), and truncates before
+    the twiddle factors are applied."""
     N = x.shape[1]
     K = min(M, N)
     x = x.transpose(1, 2)  # (B, D, N): the FFT runs along contiguous memory
@@ -120,7 +123,7 @@ def _resample_by_fft(x: Tensor, M: int) -> Tensor:
         upper = slice(N - K + 1, N - half + 1)  # the k whose mirror N - k is wanted
         c = torch.cat([c, -(spectrum[..., upper] * w[upper]).imag.flip(-1)], dim=-1)
     c = c * _scale(N, K, x.dtype, x.device)
-    # DCT-III: the same steps backwards, at length M.
+    # DCT-III: the same steps in reverse order, at length M.
     c = torch.nn.functional.pad(c, (0, M - K)) / _scale(M, M, x.dtype, x.device)
     half = M // 2 + 1
     mirrored = torch.nn.functional.pad(c.flip(-1)[..., : half - 1], (1, 0))  # c[M - k], 0 at k = 0
@@ -148,9 +151,9 @@ def _scale(N: int, K: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def kept(mask: Tensor, M: int) -> Tensor:
-    """Returns the mask (B, N) after the filter: (B, M), True where j < max(1, ceil(n M / N)).
+    """Returns the mask after the filter, (B, M): True where j < max(1, ceil(n M / N)).
 
-    This is the one definition of it; n = the number of real positions, CLS not counted.
+    mask is (B, N), and n is its number of real positions, without CLS. No other code defines this.
     """
     n, N = mask.sum(1, keepdim=True), mask.shape[1]
     real = torch.clamp((n * M + N - 1) // N, min=1)
@@ -158,8 +161,8 @@ def kept(mask: Tensor, M: int) -> Tensor:
 
 
 class FourierBlock(Block):
-    """(B, T, D), (B, T) -> (B, M, D), (B, M) at the layers in `filter_layers` (M + 1 with CLS);
-    every other layer is the plain block."""
+    """Shortens (B, T, D), (B, T) to (B, M, D), (B, M) at the layers in `filter_layers` (M + 1 with
+    CLS); every other layer is the plain block."""
 
     def __init__(
         self,
@@ -188,7 +191,7 @@ class FourierBlock(Block):
         return x + self.mlp(self.norm2(x)), mask
 
     def shorten(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, D), (B, T) -> the same at the short length, CLS untouched."""
+        """Filters x (B, T, D) and mask (B, T) to the short length and leaves CLS untouched."""
         T = x.shape[1]
         if self.cls:
             cls, x = x.tensor_split([1], dim=1)

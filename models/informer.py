@@ -1,15 +1,16 @@
 """Informer: Beyond Efficient Transformer for Long Sequence Time-Series Forecasting (Zhou et al.,
 arXiv 2012.07436): ProbSparse attention.
 
-Few queries have attention far from uniform. By Algorithm 1: sample U keys, measure each query with
+Few queries have attention far from uniform. Algorithm 1 samples U keys and measures each query with
     M(q) = max_j q . k_j / sqrt(K) - mean_j q . k_j / sqrt(K),   j in the sample
-give softmax attention to the u queries with the largest M, and the mean of all values to the rest.
+The u queries with the largest M get softmax attention; all others get the mean of all values.
 u >= N is softmax attention.
 
-u = U = `features` here, the budget that all approximations have under `matched`; the paper has
-c ln N. Differences from the authors' code: one sample of keys for all queries, as Algorithm 1 says
-(theirs draws one for each query); padding is neither sampled, selected nor averaged; the sample is
-drawn anew at each training step, and for evaluation saved with the weights.
+Here u = U = `features`, the budget of all approximations under `matched`; the paper has c ln N.
+Differences from the authors' code: all queries share one sample of keys, as Algorithm 1 says
+(theirs draws a sample for each query); padding is neither sampled, selected nor averaged; the
+sample is drawn again at each training step, and evaluation uses a sample that is saved with the
+weights.
 """
 
 import torch
@@ -22,7 +23,7 @@ from models.attention import MultiHeadAttention, at_least
 class ProbSparseAttention(MultiHeadAttention):
     def __init__(self, d_model: int, *, n_heads: int, features: int, d_qkv: int | None = None):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
-        at_least(2, features=features)  # of one key, M(q) = 0 for every query
+        at_least(2, features=features)  # with one key, M(q) = 0 for every query
         self.register_buffer("draw", torch.rand(features))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """Kernelized Attention, the exact form that Skyformer approximates (Chen et al., arXiv 2111.00035).
 
     o_i = sum_j exp(-|q_i - k_j|^2 / (2 sqrt(K))) v_j
-a Gaussian kernel in place of the softmax, and no normalisation. It is dense: N^2 weights.
-Half precision is computed in float32, as in the authors' code: the exponents cancel. No differences
-from it but padded queries, which give 0 here.
+A Gaussian kernel takes the place of the softmax, without normalisation. The mechanism is dense: it
+has N^2 weights. Half precision is computed in float32, as in the authors' code, because the
+exponents cancel. Only padded queries, which nothing reads, differ from their code: on CPU they give
+0 here.
 """
 
 import torch
@@ -21,9 +22,9 @@ class KernelizedAttention(MultiHeadAttention):
 
 
 def gaussian_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """x (.., N, K), y (.., M, K) -> (.., N, M)."""
+    """Returns the kernel of each pair: x (.., N, K), y (.., M, K) -> (.., N, M)."""
     x, y = x * x.shape[-1] ** -0.25, y * y.shape[-1] ** -0.25
-    # x . y - |x|^2 / 2 - |y|^2 / 2 as one product, so that (N, M) is written twice and no more
+    # One product gives x . y - |x|^2 / 2 - |y|^2 / 2, so that (N, M) is written only twice.
     x = torch.cat([x, -x.square().sum(-1, keepdim=True) / 2, torch.ones_like(x[..., :1])], dim=-1)
     y = torch.cat([y, torch.ones_like(y[..., :1]), -y.square().sum(-1, keepdim=True) / 2], dim=-1)
     return (x @ y.transpose(-1, -2)).exp()

@@ -3,8 +3,8 @@ al., arXiv 2006.16236).
 
     o_i = phi(q_i)^T sum_j phi(k_j) v_j^T / phi(q_i)^T sum_j phi(k_j),   phi(x) = elu(x) + 1
 
-Nothing is approximated: it is attention with another similarity than exp(q . k). Differences from
-the authors' code: the mask, and a denominator of 1e-6 or more where they add 1e-6 to it.
+Nothing is approximated: another similarity replaces exp(q . k). Differences from the authors' code:
+the mask, and a denominator clamped to at least 1e-6 where theirs adds 1e-6.
 """
 
 import torch.nn.functional as F
@@ -21,10 +21,11 @@ class LinearAttention(MultiHeadAttention):
 def linear_attention(
     phi_q: Tensor, phi_k: Tensor, v: Tensor, mask: Tensor, *, add: float = 0.0, eps: float = 1e-6
 ) -> Tensor:
-    """phi_q, phi_k (B, H, N, M) not negative, v (B, H, N, K), mask (B, N) -> (B, H, N, K).
+    """Attends with phi_q . phi_k as weights, -> (B, H, N, K).
 
-    `add` is a number that belongs to every feature; it is cheaper to add to the sums over them. eps
-    is the least that a row of weights may sum to.
+    phi_q, phi_k (B, H, N, M) are not negative, v is (B, H, N, K) and mask is (B, N). `add` is a
+    number that belongs to every feature; adding it to sums of features is cheaper. `eps` is the
+    least sum of a row of weights.
     """
     # a column of ones beside v makes the denominator part of the same products
     v = F.pad(v, (0, 1), value=1.0) * mask[:, None, :, None].to(v.dtype)

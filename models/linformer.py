@@ -2,12 +2,12 @@
 
 Keys and values are projected along the sequence, from N to `features` = k positions:
     o = softmax(Q (E K)^T / sqrt(K)) F V,   E, F (k, N) learned
-With k = N and E = F = identity it is softmax attention.
+With k = N and E = F = identity, Linformer is softmax attention.
 
-share: key_value has E = F, one projection for all heads of a layer; heads has E and F, shared by
-the heads; none has both for each head. Differences from the paper's code: padding is zeroed in
-front of the projection (their E K mixes it in, and no mask can take it out again); a shorter
-sequence uses the first columns of E. k is cut to seq_len where that is smaller.
+`share` chooses the projections of a layer: key_value has E = F for all heads; heads has E and F,
+both shared by all heads; none has its own E and F for each head. Differences from the paper's code:
+padding is zeroed before the projection (their E K mixes padding in, and no mask can remove it
+again); a shorter sequence uses the first columns of E; k is at most seq_len.
 """
 
 import torch
@@ -18,8 +18,8 @@ from models.attention import Projections, at_least, merge_heads, split_heads
 
 
 class LinformerAttention(Projections):
-    """A mixer of its own, because a projection that the heads share is cheaper in front of them:
-    E (x W + b) = (E x) W + (E 1) b, with W on `features` positions instead of N."""
+    """A mixer with its own `forward`, because a projection that the heads share is cheaper before
+    W: E (x W + b) = (E x) W + (E 1) b applies W to `features` positions instead of N."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class LinformerAttention(Projections):
             raise ValueError(f"share={share}: choose key_value, heads or none")
         at_least(1, features=features)
         features = min(features, seq_len)
-        # N(0, 1 / features), as in the paper's Theorem 2; one column more, for CLS
+        # N(0, 1 / features), as in the paper's Theorem 2; one more column, for CLS
         self.projection = nn.Parameter(torch.randn(*shapes[share], features, seq_len + 1))
         self.projection.data *= features**-0.5
 
@@ -48,9 +48,10 @@ class LinformerAttention(Projections):
         return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v)))
 
     def keys_and_values(self, x: Tensor, mask: Tensor, weights, biases) -> list[Tensor]:
-        """E K and F V, each (B, H, features, K)."""
+        """Returns E K and F V, each (B, H, features, K)."""
         real = mask[..., None].to(x.dtype)
         projections = self.projection[..., : x.shape[1]]  # (1 or 2, 1 or H, features, N)
+        # A projection of its own for each head cannot come before the split into heads.
         if projections.shape[1] > 1:
             return [
                 projection @ split_heads(F.linear(x, weight, bias) * real, self.n_heads)

@@ -1,6 +1,6 @@
-"""Local attention, the baseline of that name in Long Range Arena (Tay et al., arXiv 2011.04006).
+"""Local attention, a baseline in Long Range Arena (Tay et al., arXiv 2011.04006).
 
-The sequence is cut into disjoint blocks of `window` positions, and softmax attention stays inside:
+Softmax attention stays inside disjoint blocks of `window` positions:
     o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,   j with floor(j / window) = floor(i / window)
 A window of N or more is softmax attention.
 

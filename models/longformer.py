@@ -1,15 +1,15 @@
 """Longformer: The Long-Document Transformer (Beltagy, Peters, Cohan, arXiv 2004.05150).
 
-A sliding window, and the first `global_tokens` positions global:
+Attention has a sliding window, and the first `global_tokens` positions are global:
     o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,   |i - j| <= window / 2  or  j global
     o_g = sum_j softmax_j(q'_g . k'_j / sqrt(K)) v'_j  over all j, for a global g
-where q', k', v' are projections of their own. A window of 2 N or more without global tokens is
+where q', k', v' come from separate projections. A window of 2 N or more without global tokens is
 softmax attention.
 
-Differences: the first position is global even with mean pooling, where it is no CLS; global
-projections start at random instead of from the others' weights. LRA's baseline masks a dense N x N
-matrix and shares the projections; here a block of window / 2 queries sees the three blocks around
-it.
+Differences: the first position is global even with mean pooling, where it is not CLS; the global
+projections start at random instead of from the weights of the local projections. LRA's baseline
+masks a dense N x N matrix and has one set of projections; here a block of window / 2 queries sees
+its own block and the two beside it.
 """
 
 import torch
@@ -49,14 +49,15 @@ class LongformerAttention(MultiHeadAttention):
         return self.out(merge_heads(o))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """The window and the global keys; rows of global queries are replaced afterwards."""
+        """Attends to the window and the global keys; `forward` then replaces the global rows."""
         N, G = q.shape[2], self.global_tokens
+        # In blocks of half a window, a window is inside a query's own block and the two beside it.
         size = min(self.half, N)
         global_k, global_v, global_mask = k[:, :, :G], v[:, :, :G], mask[:, :G]
         q, k, v = (blocks(x, size, 2) for x in (q, k, v))  # (B, H, C, size, K)
         C = q.shape[2]
         position = torch.arange(C * size, device=q.device).view(C, size)
-        # a key of the window: real, not further than half, and not counted as global already
+        # A key of the window is real, at most `half` away, and not already counted as global.
         local = mask & (torch.arange(N, device=q.device) >= G)
         local = around(blocks(local, size, 1), 1)  # (B, C, 3 size)
         near = (position[:, :, None] - around(position, 0)[:, None]).abs() <= self.half
@@ -72,7 +73,7 @@ class LongformerAttention(MultiHeadAttention):
 
 
 def around(x: Tensor, dim: int) -> Tensor:
-    """(.., C, size, ..) -> (.., C, 3 size, ..): each block between its neighbours, or zeros."""
+    """Puts each block between its neighbours or zeros: (.., C, size, ..) -> (.., C, 3 size, ..)."""
     edge = torch.zeros_like(x.narrow(dim, 0, 1))
     before = torch.cat([edge, x.narrow(dim, 0, x.shape[dim] - 1)], dim)
     after = torch.cat([x.narrow(dim, 1, x.shape[dim] - 1), edge], dim)

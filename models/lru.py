@@ -2,12 +2,13 @@
 arXiv 2303.06349), bidirectional.
 
     s_n = lambda * s_{n-1} + gamma * (B u_n),   y_n = Re(C s_n) + d * u_n
-with complex diagonal lambda = exp(-exp(nu) + i exp(theta)), |lambda| < 1, in a ring at the start,
-and gamma = sqrt(1 - |lambda|^2) then. Computed as a convolution of B u with the powers of lambda;
-the same states run backwards, with another C. GELU and a gated linear unit follow, as in the paper.
+with a complex diagonal lambda = exp(-exp(nu) + i exp(theta)), |lambda| < 1. At the start lambda is
+in a ring, and gamma = sqrt(1 - |lambda|^2). The states are computed as a convolution of B u with
+the powers of lambda. The same recurrence also runs backwards, with another C. GELU and a gated
+linear unit follow, as in the paper.
 
-Differences from the authors' description: one learning rate for all parameters; the mixer stands in
-this trunk's block, with its MLP; padding is zeroed. No code was released with the paper.
+Differences from the authors' description: all parameters have one learning rate; the mixer is part
+of this trunk's block, which has an MLP; padding is zeroed. No code was released with the paper.
 """
 
 import math
@@ -34,13 +35,13 @@ class LRU(nn.Module):
         at_least(1, d_state=d_state)
         if not 0 < r_min <= r_max < 1:
             raise ValueError(f"r_min={r_min}, r_max={r_max}: choose 0 < r_min <= r_max < 1")
-        # |lambda|^2 uniform in [r_min^2, r_max^2], the phase in [0, max_phase]
+        # |lambda|^2 is uniform in [r_min^2, r_max^2], the phase in [0, max_phase]
         radius2 = torch.rand(d_state) * (r_max**2 - r_min**2) + r_min**2
         self.nu = nn.Parameter(torch.log(-0.5 * torch.log(radius2)))
         self.theta = nn.Parameter(torch.log(max_phase * torch.rand(d_state).clamp(min=1e-4)))
         self.log_gamma = nn.Parameter(0.5 * torch.log(1 - radius2))
         self.b = nn.Linear(d_model, 2 * d_state, bias=False)  # real, then imaginary parts
-        self.c = nn.Linear(4 * d_state, d_model, bias=False)  # of both directions
+        self.c = nn.Linear(4 * d_state, d_model, bias=False)  # for both directions
         nn.init.normal_(self.b.weight, std=(2 * d_model) ** -0.5)
         nn.init.normal_(self.c.weight, std=d_state**-0.5)
         self.d = nn.Parameter(torch.randn(d_model))
@@ -55,7 +56,7 @@ class LRU(nn.Module):
         return F.glu(self.out(F.gelu(y)))
 
     def states(self, u: Tensor) -> Tensor:
-        """B u (B, N, 2 S) -> states (B, N, 4 S): real parts of both directions, then imaginary."""
+        """Maps B u (B, N, 2 S) to states (B, N, 4 S): all real parts, then all imaginary parts."""
         N, S = u.shape[1], len(self.nu)
         u = torch.complex(*u.transpose(1, 2).split(S, dim=1)) * self.log_gamma.exp()[:, None]
         log_lambda = torch.complex(-self.nu.exp(), self.theta.exp())
@@ -63,7 +64,7 @@ class LRU(nn.Module):
         size = fft_size(2 * N - 1)
         spectrum = torch.fft.fft(u, n=size)  # (B, S, size)
         forwards = torch.fft.fft(powers, n=size)
-        # the kernel at -l is lambda^l: the transform of its reversal
+        # Backwards, the kernel at -l is lambda^l: this is the transform of the reversed powers.
         backwards = torch.fft.fft(powers.conj(), n=size).conj()
         both = torch.cat([spectrum * forwards, spectrum * backwards], dim=1)
         s = torch.fft.ifft(both)[..., :N].transpose(1, 2)

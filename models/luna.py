@@ -4,9 +4,9 @@ A second sequence P of `packed_length` learned vectors goes through the layers b
     pack      Y = Attn(P, X, X)        P has packed_length positions
     unpack    Attn(X, Y, Y)            so both are linear in N
     x <- x + out(unpack),  P <- P + Y
-In each attention one projection serves as key and value, the authors' tie_kv. Differences from
-their LRA code, which has two, and shares the weights of all layers: the residuals stand in this
-trunk's order (norm in front); P is not handed to the head.
+In each attention one projection serves as both key and value, the authors' tie_kv. Their LRA code
+differs: it has two projections, shares the weights of all layers, has another order of norms and
+residuals than this trunk (norm first), and hands P to the head.
 """
 
 import torch
@@ -18,7 +18,7 @@ from models.block import Block
 
 
 class LunaAttention(nn.Module):
-    """x (B, N, D), p (B, M, D) -> their updates."""
+    """Computes the updates of x (B, N, D) and p (B, M, D)."""
 
     def __init__(self, d_model: int, *, n_heads: int):
         super().__init__()
@@ -42,8 +42,8 @@ class LunaAttention(nn.Module):
 
 
 class LunaBlock(Block):
-    """Between blocks, P stands in front of x; the first block puts it there, the last one removes
-    it."""
+    """A block that updates x and P. Between blocks P precedes x in one sequence: the first block
+    prepends P, and the last block removes it."""
 
     def __init__(self, d_model: int, *, layer: int, n_layers: int, packed_length: int, **block):
         super().__init__(d_model, layer=layer, **block)
@@ -55,6 +55,7 @@ class LunaBlock(Block):
             self.p = nn.Parameter(torch.randn(packed_length, d_model) * d_model**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        # A block maps one sequence to one sequence, so P travels in front of x.
         if self.layer == 0:
             p = self.p.expand(len(x), -1, -1)
         else:

@@ -1,15 +1,15 @@
 """Mega: Moving Average Equipped Gated Attention (Ma et al., arXiv 2209.10655), bidirectional.
 
-On x = norm(input), with m = silu(EMA(x) + omega x), a damped moving average of `ema_dim` modes
-for each channel:
+With x = norm(input) and m = silu(EMA(x) + omega x), where EMA is a damped moving average of
+`ema_dim` modes for each channel:
     EMA(x)_n = sum_l sum_h gamma_h p_h beta_h q_h^l x_{n-l},  p = sigmoid(delta),
                q = 1 - p sigmoid(alpha);   the same forwards and backwards
     z = silu(m W_z);   q = z * kappa_q + mu_q,   k = z * kappa_k + mu_k
     v = silu(x W_v),   r = silu(m W_r),   u = sigmoid(m W_u)
     o = f(q k^T + bias) v,   single-headed; bias depends on i - j
     h = silu(m W_h + (r * o) U_h);   output = input + u * (h - input)
-f is softmax (scores over sqrt(z_dim)), or the paper's laplace (scores over the length). `chunk`
-keeps attention inside chunks of that many positions (Mega-chunk), which makes it linear.
+f is softmax (of scores over sqrt(z_dim)) or the paper's laplace (of scores over the length).
+Attention stays inside chunks of `chunk` positions (Mega-chunk), which makes it linear.
 
 Differences from the authors' code: the feed-forward layer is this trunk's (GELU); chunks need not
 divide the length; lengths count real tokens; norms are layer norms.
@@ -28,7 +28,7 @@ from models.dropout import Dropout
 
 
 class MovingAverage(nn.Module):
-    """(B, N, D), zero at padding -> (B, N, D)."""
+    """Computes m (B, N, D) from x (B, N, D), which is zero at padding."""
 
     def __init__(self, d_model: int, ema_dim: int):
         super().__init__()
@@ -54,7 +54,7 @@ class MovingAverage(nn.Module):
 
 
 class GatedAttention(nn.Module):
-    """(x, mask, residual) -> the gated mixture of the residual and what attention says."""
+    """Maps (x, mask, residual) to the gated mixture of the residual and attention's output."""
 
     def __init__(
         self,
@@ -84,8 +84,8 @@ class GatedAttention(nn.Module):
             nn.init.zeros_(linear.bias)
         self.kappa = nn.Parameter(torch.randn(2, z_dim) * 0.02)
         self.mu = nn.Parameter(torch.zeros(2, z_dim))
-        self.longest = chunk or seq_len + 1  # one position more, for CLS
-        self.bias = nn.Parameter(torch.randn(2 * self.longest - 1) * 0.02)  # by j - i
+        self.longest = chunk or seq_len + 1  # one more position, for CLS
+        self.bias = nn.Parameter(torch.randn(2 * self.longest - 1) * 0.02)  # indexed by j - i
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor, residual: Tensor) -> Tensor:
@@ -100,9 +100,10 @@ class GatedAttention(nn.Module):
         return residual + u.sigmoid() * (h - residual)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """(B, 1, N, .) each -> (B, 1, N, v_dim)."""
+        """Attends with q, k, v (B, 1, N, .) -> (B, 1, N, v_dim)."""
         N = q.shape[2]
         if self.chunk is None:
+            # On CPU each sequence attends at its own length, which leaves out the padding.
             if q.device.type == "cpu" and not torch.compiler.is_compiling():
                 return at_each_length(lambda q, k, v: self.weights(q, k, None) @ v, (q, k, v), mask)
             return self.weights(q, k, mask[:, None, None]) @ v
@@ -112,7 +113,7 @@ class GatedAttention(nn.Module):
         return (weights @ v).flatten(2, 3)[:, :, :N]
 
     def weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
-        """q, k (.., n, z_dim), mask (.., 1, n) -> (.., n, n)."""
+        """Returns f(q k^T + bias): q, k (.., n, z_dim), mask (.., 1, n) -> (.., n, n)."""
         n = q.shape[-2]
         # row i of the Toeplitz matrix bias[j - i] is a window of the vector
         centre = self.longest - 1
@@ -120,7 +121,7 @@ class GatedAttention(nn.Module):
         scores = q @ k.transpose(-1, -2)
         if self.attention == "softmax":
             scores = scores * self.z_dim**-0.5 + bias
-            if mask is not None:  # a chunk without tokens has uniform weights, and no reader
+            if mask is not None:  # nothing reads the uniform weights of an empty chunk
                 scores = scores.masked_fill(~mask, -1e9)
             return scores.softmax(dim=-1)
         length = n if mask is None else mask.sum(-1, keepdim=True).clamp(min=1)
@@ -129,7 +130,7 @@ class GatedAttention(nn.Module):
 
 
 def laplace(x: Tensor) -> Tensor:
-    """The paper's smooth stand-in for relu^2: a Gaussian's distribution function."""
+    """Returns the paper's smooth substitute for relu^2, the distribution function of a Gaussian."""
     mean, deviation = math.sqrt(0.5), math.sqrt(0.25 / math.pi)
     return 0.5 * (1 + torch.erf((x - mean) / (deviation * math.sqrt(2))))
 

@@ -1,18 +1,18 @@
 """Nystromformer: A Nystrom-based Algorithm for Approximating Self-Attention (Xiong et al., arXiv
 2102.03902).
 
-With landmarks q~, k~, the means of `landmarks` = m segments of the sequence:
+The landmarks q~, k~ are the means of `landmarks` = m segments of the sequence:
     o = softmax(q k~^T) Z softmax(q~ k^T) v + conv(v),   Z about the inverse of softmax(q~ k~^T)
-all three softmaxes of products over sqrt(K). Z is found by `iterations` steps
+All three softmaxes are of products over sqrt(K). Z comes from `iterations` steps
     Z <- Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4,   Z_0 = A^T / (|A|_1 |A|_inf)
-and conv is a depthwise convolution along the sequence, one kernel a head. With a landmark for each
-token, and enough iterations, the first term is softmax attention.
+and conv is a depthwise convolution along the sequence, with one kernel per head. With a landmark
+for each token and enough iterations, the first term is softmax attention.
 
 Differences from the authors' code:
-- segments divide the real tokens of each example, not the padded length; where there are fewer
-  tokens than landmarks, each token is one and the other landmarks are left out.
-- Z_0 is scaled by the norms of its own matrix; theirs takes the largest of the whole batch, so that
-  a prediction depends on its batch-mates.
+- Segments divide the real tokens of each example, not the padded length. If an example has fewer
+  tokens than landmarks, each token is a landmark and the other landmarks are left out.
+- Z_0 is scaled by the norms of its own matrix. Theirs takes the largest norms of the whole batch,
+  so that a prediction depends on its batch-mates.
 """
 
 import torch
@@ -55,10 +55,10 @@ class NystromAttention(MultiHeadAttention):
         q_landmarks, k_landmarks = means[:, None] @ q, means[:, None] @ k  # (B, H, m, K)
         scores = q_landmarks @ k_landmarks.transpose(-1, -2) * q.shape[-1] ** -0.5
         between = scores.masked_fill(~used, -torch.inf).softmax(dim=-1)
-        # a landmark that is left out is its own inverse, apart from the others
+        # A landmark that is left out has a row of the identity, which keeps it out of the inverse.
         identity = torch.eye(used.shape[-1], dtype=q.dtype, device=q.device)
         between = torch.where(used & used.transpose(-1, -2), between, identity)
-        # the outer two softmaxes are attentions themselves: from tokens to landmarks and back
+        # The outer two softmaxes are attentions themselves: of landmarks to tokens, and back.
         context = F.scaled_dot_product_attention(q_landmarks, k, v, attn_mask=mask[:, None, None])
         context = pseudo_inverse(between, self.iterations) @ context
         o = F.scaled_dot_product_attention(q, k_landmarks, context, attn_mask=used)
@@ -68,8 +68,8 @@ class NystromAttention(MultiHeadAttention):
 
 
 def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """mask (B, N) -> weights (B, m, N) that average segment j = floor(position m / length), and
-    which of the m segments have a token at all (B, m)."""
+    """Returns weights (B, m, N) that average each segment j = floor(position m / length) of a mask
+    (B, N), and which of the m segments have a token (B, m)."""
     position = torch.arange(mask.shape[1], device=mask.device)
     segment = position * m // mask.sum(1, keepdim=True).clamp(min=1)  # (B, N)
     member = (segment[:, None] == torch.arange(m, device=mask.device)[:, None]) & mask[:, None]
@@ -78,7 +78,7 @@ def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Ten
 
 
 def pseudo_inverse(a: Tensor, iterations: int) -> Tensor:
-    """(.., m, m) -> (.., m, m), each matrix by itself."""
+    """Approximates the inverse of each matrix (.., m, m), independently of the others."""
     identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     norms = a.abs().sum(-1).amax(-1) * a.abs().sum(-2).amax(-1)
     z = a.transpose(-1, -2) / norms[..., None, None]

@@ -3,13 +3,13 @@
 exp(q . k) = E_w[exp(w . q - |q|^2 / 2) exp(w . k - |k|^2 / 2)], w ~ N(0, I), so that attention
 becomes linear with `features` = M positive random features:
     phi(x)_m = exp(w_m . x - |x|^2 / 2 - c) + eps,   x = q or k over K^(1/4)
-where the w_m are orthogonal in groups of K and c keeps exp in range: the largest exponent, for a
-query of its own features, for keys of the features of all real keys of its head. Both cancel but
-for eps. The more features, the closer to softmax attention.
+The w_m are orthogonal in groups of K, and c keeps exp in range. For a query, c is the largest
+exponent of its own features; for keys, the largest exponent over all real keys of the head. Both
+cancel but for eps. The more features, the closer FAVOR+ comes to softmax attention.
 
 Differences from the authors' code: the features are drawn once, at the start, and saved with the
-weights (they redraw them while training); masked keys leave the denominator too; their c is the
-largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
+weights (theirs draws them again while training); masked keys leave the denominator too; their c is
+the largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
 """
 
 import torch
@@ -20,10 +20,10 @@ from models.linear_transformer import linear_attention
 
 
 def orthogonal_features(M: int, K: int) -> Tensor:
-    """(M, K): rows of length like a Gaussian vector's, orthogonal to those of the same group."""
+    """Draws (M, K): rows as long as Gaussian vectors, orthogonal within each group of K rows."""
     q, r = torch.linalg.qr(torch.randn(-(-M // K), K, K))
-    # uniform over rotations only with R's diagonal positive (Mezzadri 2007): as LAPACK leaves it,
-    # directions are biased
+    # Q is uniform over rotations only if R's diagonal is positive (Mezzadri 2007). With the signs
+    # that LAPACK leaves, the directions are biased.
     q = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None]
     return q.transpose(1, 2).flatten(0, 1)[:M] * torch.randn(M, K).norm(dim=1, keepdim=True)
 
@@ -40,10 +40,11 @@ class PerformerAttention(MultiHeadAttention):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         w = self.features.T.to(q.dtype) * q.shape[-1] ** -0.25
-        # a query's own |q|^2 / 2 stands in its c too, and cancels
+        # A query's |q|^2 / 2 is in its own c too, and cancels.
         q, k, half_norms = q @ w, k @ w, k.square().sum(-1, keepdim=True) / (2 * k.shape[-1] ** 0.5)
         phi_q = (q - q.detach().amax(dim=-1, keepdim=True)).exp()
         real = mask[:, None, :, None]
+        # The shift of a key: its own |k|^2 / 2, and the largest exponent of all real keys.
         row = (k.detach().amax(dim=-1, keepdim=True) - half_norms.detach()).masked_fill(
             ~real, -torch.inf
         )

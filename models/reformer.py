@@ -2,16 +2,16 @@
 
 Queries and keys share one projection, k = q / |q|. A hash puts a position into the bucket
     argmax([q R, -q R]),   R (K, buckets / 2) Gaussian
-positions are sorted by bucket and cut into chunks, and a query attends to its chunk and to the one
-before it, to itself only where there is nothing else. `hashes` rounds are combined as one softmax
-over all of them, by their log-sum-exps. A single chunk is softmax attention of shared queries and
-keys.
+Positions are sorted by bucket and cut into chunks. A query attends to its own chunk and to the
+previous chunk, and to itself only if it sees nothing else. `hashes` rounds are combined by their
+log-sum-exps, as one softmax over all rounds. A single chunk is softmax attention of shared queries
+and keys.
 
-Differences from the authors' code: the first chunk looks back to the last one that has a token, in
-its own round (theirs wraps around the padded length, or into the round before); padding is sorted
-to the end; a pair that meets in two rounds counts twice, as in their default. Reversible layers,
-the paper's other half, save memory and change no result: they are not used. Hashes are drawn at
-each training step; the ones of evaluation are saved with the weights.
+Differences from the authors' code: the first chunk looks back to the last chunk that has a token,
+in its own round (theirs wraps around the padded length, or into the previous round); padding is
+sorted to the end. A pair that meets in two rounds counts twice, as in their default. Reversible
+layers, the paper's other half, save memory and change no result; they are not used. Hashes are
+drawn again at each training step; evaluation uses hashes that are saved with the weights.
 """
 
 import torch
@@ -41,7 +41,7 @@ class LSHAttention(nn.Module):
         return self.out(merge_heads(o))
 
     def sort(self, qk: Tensor, mask: Tensor) -> Tensor:
-        """Positions in the order of their buckets, padding last."""
+        """Returns the positions in the order of their buckets, padding last."""
         rotations = torch.randn_like(self.rotations) if self.training else self.rotations
         rotated = qk[:, :, None] @ rotations.to(qk.dtype)  # (B, H, R, N, buckets / 2)
         bucket = torch.cat([rotated, -rotated], dim=-1).argmax(-1)
@@ -49,19 +49,20 @@ class LSHAttention(nn.Module):
         return bucket.argsort(dim=-1, stable=True)
 
     def attend(self, qk: Tensor, v: Tensor, mask: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Each round by itself: outputs, and the log of the sum of their weights."""
+        """Returns each round's outputs, and the logs of the sums of their weights."""
         B, H, R, N = order.shape
         size = min(self.chunk, N)
         q = blocks(take(qk, order), size, 3)  # (B, H, R, C, size, K)
         v = blocks(take(v, order), size, 3)
         position = blocks(order, size, 3)  # (B, H, R, C, size)
-        # sorted by bucket the real positions still come first: the mask is what it was
+        # Real positions still come first after sorting, so the mask stays the same.
         real = blocks(mask, size, 1)[:, None, None]  # (B, 1, 1, C, size)
         C = q.shape[3]
-        chunks = (mask.sum(1) + size - 1) // size  # (B,): those with a token
+        chunks = (mask.sum(1) + size - 1) // size  # (B,): the number with a token
         before = torch.arange(-1, C - 1, device=q.device).expand(B, C)
         before = torch.where(before < 0, chunks[:, None] - 1, before).clamp(min=0)
         real_before = real.take_along_dim(before[:, None, None, :, None], dim=3)
+        # A single chunk would be its own previous chunk, and its keys would count twice.
         real_before = real_before & (chunks > 1)[:, None, None, None, None]
 
         def with_before(x: Tensor) -> Tensor:
@@ -70,6 +71,7 @@ class LSHAttention(nn.Module):
 
         k = with_before(F.normalize(q, dim=-1))
         scores = q @ k.transpose(-1, -2)  # (B, H, R, C, size, 2 size)
+        # -1e5 is far above -1e9: a query sees itself only if every other key is masked.
         itself = position[..., None] == with_before(position)[..., None, :]
         allowed = torch.cat([real_before, real], dim=-1)[..., None, :]
         scores = scores.masked_fill(itself, -1e5).masked_fill(~allowed, -1e9)
@@ -77,17 +79,17 @@ class LSHAttention(nn.Module):
         weights = (scores - largest).exp()
         total = weights.sum(dim=-1, keepdim=True)
         o = torch.cat([weights @ with_before(v) / total, largest + total.log()], dim=-1)
-        o = take_rows(o.flatten(3, 4)[:, :, :, :N], order.argsort(dim=-1))  # back in their places
+        o = take_rows(o.flatten(3, 4)[:, :, :, :N], order.argsort(dim=-1))  # back to their places
         return o[..., :-1], o[..., -1]
 
 
 def take(x: Tensor, order: Tensor) -> Tensor:
-    """x (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
+    """Orders positions in each round: x (B, H, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
     return take_rows(x[:, :, None], order)
 
 
 def take_rows(x: Tensor, order: Tensor) -> Tensor:
-    """x (B, H, R or 1, N, K), order (B, H, R, N) -> (B, H, R, N, K): whole rows at once."""
+    """Gathers whole rows: x (B, H, R or 1, N, K), order (B, H, R, N) -> (B, H, R, N, K)."""
     B, H, R, N, K = x.shape
     start = torch.arange(B * H * R, device=x.device).view(B, H, R, 1) * N
     return x.reshape(-1, K).index_select(0, (order + start).flatten()).view(*order.shape, K)

@@ -1,15 +1,17 @@
 """S4D: On the Parameterization and Initialization of Diagonal State Space Models (Gu et al., arXiv
 2206.11893), bidirectional, S4D-Lin initialisation.
 
-For each channel a linear system with `d_state` / 2 pairs of conjugate complex states, discretised
-by zero-order hold with a step dt of its own:
+Each channel is a linear system with `d_state` / 2 pairs of conjugate complex states, discretised by
+zero-order hold with the channel's own step dt:
     s_n = exp(dt A) s_{n-1} + (exp(dt A) - 1) / A u_n,   y_n = 2 Re(C s_n) + D u_n,
     A_j = -1/2 + i pi j at the start
-computed as the convolution with K_l = 2 Re(sum_j C_j (exp(dt A_j) - 1) / A_j exp(dt A_j l)), once
-forwards and, with another C, backwards; then GELU and a gated linear unit mix the channels.
+It is computed as a convolution with K_l = 2 Re(sum_j C_j (exp(dt A_j) - 1) / A_j exp(dt A_j l)),
+once forwards and, with another C, once backwards. GELU and a gated linear unit then mix the
+channels.
 
-Differences from the authors' code: A and dt learn at the same rate as everything else; the mixer
-stands in this trunk's block, with its MLP. Padding is zeroed, so that it adds nothing to a state.
+Differences from the authors' code: A and dt learn at the same rate as all other parameters; the
+mixer is part of this trunk's block, which has an MLP; padding is zeroed, so that it adds nothing to
+a state.
 """
 
 import math
@@ -41,14 +43,14 @@ class S4D(nn.Module):
         x = x * mask[..., None].to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
             after, before = self.kernels(x.shape[1])
-            # both directions would count the own position: backwards starts at the next one
+            # Both directions would count the position itself: backwards starts at the next one.
             before = F.pad(before, (1, 0))[:, :-1]
             y = long_convolution(x, after, before)
         y = F.gelu(y + x * self.d)
         return F.glu(self.out(y))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
-        """(D, length) for each direction."""
+        """Returns the kernels of both directions, each (D, length)."""
         a = torch.complex(-self.log_a_real.exp(), self.a_imag)
         dt_a = a * self.log_dt.exp()[:, None]
         weight = torch.view_as_complex(self.c) * torch.expm1(dt_a) / a  # (2, D, S)

@@ -1,11 +1,11 @@
 """Sparse Sinkhorn Attention (Tay et al., arXiv 2002.11296).
 
 The sequence is cut into C blocks. A sorting network gives each block, from the mean of its tokens,
-scores for all blocks; Sinkhorn's iteration makes the matrix S (C, C) nearly doubly stochastic, a
-soft permutation, and a query attends to its own block and to the block that S brings there:
+scores for all blocks. Sinkhorn's iteration makes their matrix S (C, C) nearly doubly stochastic, a
+soft permutation. A query attends to its own block and to the block that S brings there:
     S = sinkhorn((W_2 relu(W_1 mean(X_block)) + Gumbel noise) / temperature)
     o_i = softmax(q_i [k_block, (S k)_block]^T / sqrt(K)) [v_block, (S v)_block]
-One block is softmax attention (of every key twice).
+One block is softmax attention (over every key twice).
 
 Differences from the authors' code: means instead of sums of tokens (a factor that W_1 learns); no
 noise in evaluation; blocks without tokens take no part in the sorting.
@@ -19,7 +19,7 @@ from models.attention import Projections, at_least, attend_blocks, blocks, merge
 
 
 class SinkhornAttention(Projections):
-    """A mixer of its own, because the permutation comes from x."""
+    """A mixer with its own `forward`, because the permutation comes from x."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SinkhornAttention(Projections):
         if temperature <= 0:
             raise ValueError(f"temperature={temperature}: choose a number above 0")
         self.block, self.iterations, self.temperature = block, iterations, temperature
-        C = -(-(seq_len + 1) // block)  # one position more, for CLS
+        C = -(-(seq_len + 1) // block)  # one more position, for CLS
         self.sort = nn.Sequential(
             nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, n_heads * C)
         )
@@ -48,7 +48,7 @@ class SinkhornAttention(Projections):
         return self.out(merge_heads(o))
 
     def permutation(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x (B, N, D) -> S (B, H, C, C), 0 where a block has no token."""
+        """Returns S (B, H, C, C) for x (B, N, D), 0 where a block has no token."""
         size = min(self.block, x.shape[1])
         real = blocks(mask, size, 1)[..., None].to(x.dtype)  # (B, C, size, 1)
         means = (blocks(x, size, 1) * real).sum(2) / real.sum(2).clamp(min=1)  # (B, C, D)
@@ -63,25 +63,26 @@ class SinkhornAttention(Projections):
         N = q.shape[2]
         size = min(self.block, N)
         real = blocks(mask, size, 1)[:, None]  # (B, 1, C, size)
+        # S mixes blocks, so padding is zeroed before it could reach a sorted key or value.
         zeros = mask[:, None, :, None].to(k.dtype)
         q, k, v = blocks(q, size, 2), blocks(k * zeros, size, 2), blocks(v * zeros, size, 2)
         k, v = (with_sorted(x, S) for x in (k, v))
-        # a sorted key is real where any real one went into it
+        # A sorted key is real if any real key went into it.
         brought = S.detach() @ real.to(S.dtype) > 0
         allowed = torch.cat([real.expand_as(brought), brought], dim=-1)[:, :, :, None]
         return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]
 
 
 def with_sorted(x: Tensor, S: Tensor) -> Tensor:
-    """x (B, H, C, size, K), S (B, H, C, C) -> (B, H, C, 2 size, K): each block, then what S brings
-    there. Heads lie inside the length in memory, as attention wants them."""
+    """Joins to each block the block that S brings there: x (B, H, C, size, K), S (B, H, C, C) ->
+    (B, H, C, 2 size, K). In memory the heads are inside the length, as attention wants them."""
     brought = (S @ x.flatten(3)).view_as(x)
     return torch.cat([x.movedim(1, 3), brought.movedim(1, 3)], dim=2).movedim(3, 1)
 
 
 def sinkhorn(scores: Tensor, used: Tensor, iterations: int) -> Tensor:
-    """scores (B, H, C, C), used (B, 1, C) -> exp(scores) with rows, then columns, made to sum to 1,
-    `iterations` times, among the used rows and columns; 0 elsewhere."""
+    """Returns exp(scores) (B, H, C, C) with rows, then columns, made to sum to 1, `iterations`
+    times. Only the rows and columns in `used` (B, 1, C) take part; all other entries are 0."""
     pairs = used[..., :, None] & used[..., None, :]
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     for _ in range(iterations):

@@ -1,17 +1,18 @@
 """Skyformer: Remodel Self-Attention with Gaussian Kernel and Nystrom Method (Chen et al., arXiv
 2111.00035).
 
-Kernelized attention, C v with C_ij = kappa(q_i, k_j) a Gaussian kernel (models/kernelized.py), by
-the Nystrom method: with `landmarks` = m rows w sampled from the queries and keys of an example,
+The Nystrom method approximates kernelized attention, C v with C_ij = kappa(q_i, k_j) a Gaussian
+kernel (models/kernelized.py). With `landmarks` = m rows w sampled from the queries and keys of an
+example,
     o = kappa(q, w) M^-1 kappa(w, k) v,   M = kappa(w, w) + gamma I
-The inverse comes from the iteration of Nystromformer, on D^(-1/2) M D^(-1/2) with D the row sums of
-M. Every query and key a landmark, gamma = 0: kernelized attention itself.
+The inverse comes from Nystromformer's iteration on D^(-1/2) M D^(-1/2), where D holds the row sums
+of M. With every query and key a landmark and gamma = 0, this is kernelized attention itself.
 
 Differences from the authors' code: landmarks are drawn without replacement, half of them from the
-queries, half from the keys; while training at each step anew, as theirs, but for evaluation by a
-draw that is saved with the weights, so that a prediction is always the same. The iteration starts
-from Z_0 = A^T / (|A|_1 |A|_inf) of its own matrix; theirs divides A^T by the largest column sum of
-the whole batch. Half precision is computed in float32, as theirs.
+queries, half from the keys. Training draws them again at each step, like theirs, but evaluation
+uses a draw that is saved with the weights, so that a prediction is always the same. The iteration
+starts from Z_0 = A^T / (|A|_1 |A|_inf) of its own matrix; theirs divides A^T by the largest column
+sum of the whole batch. Half precision is computed in float32, like theirs.
 """
 
 import torch
@@ -40,7 +41,7 @@ class SkyformerAttention(MultiHeadAttention):
         at_least(0, gamma=gamma)
         at_least(1, iterations=iterations)
         self.landmarks, self.gamma, self.iterations = landmarks, gamma, iterations
-        # one number for each query and key position; the largest are landmarks; one more, for CLS
+        # A number for each query and key position, and for CLS; the largest choose the landmarks.
         self.register_buffer("draw", torch.rand(2, seq_len + 1))
 
     @in_float32
@@ -55,7 +56,7 @@ class SkyformerAttention(MultiHeadAttention):
         w, used = torch.cat(chosen, dim=2), torch.cat(used, dim=1)[:, None]  # (B, H, m, K), (B,1,m)
         pairs = used[..., None] & used[..., None, :]
         identity = torch.eye(w.shape[2], dtype=q.dtype, device=q.device)
-        # a landmark that is not used (fewer tokens than landmarks) stands apart from the others
+        # With fewer tokens than landmarks, an unused landmark has a row of the identity.
         between = torch.where(pairs, gaussian_kernel(w, w), 0.0) + self.gamma * identity
         between = torch.where(used[..., None], between, identity)
         scale = between.sum(-1, keepdim=True).rsqrt()  # D^(-1/2): (B, H, m, 1)

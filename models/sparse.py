@@ -1,15 +1,16 @@
-"""Sparse Transformer with the fixed pattern (Child et al., arXiv 1904.10509), both parts in one
-softmax ("merged heads"), in both directions:
+"""The Sparse Transformer's fixed pattern (Child et al., arXiv 1904.10509), with both parts in one
+softmax ("merged heads") and in both directions:
 
     o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,
     j with floor(j / l) = floor(i / l)  or  j mod l >= l - c
 
-that is, the own block of l positions, and the last c positions of every block as its summary.
-With l about sqrt(N), as in the paper, cost grows as N^1.5. l >= N is softmax attention.
+that is, the query's own block of l positions, and the last c positions of every block as the
+block's summary. With l about sqrt(N), as in the paper, the cost grows as N^1.5. l >= N is softmax
+attention.
 
-Differences: not causal, since LRA classifies whole sequences. LRA's own baseline has l = 50,
-c = 10, is causal, counts the first position of each block as a summary too, and masks a dense
-N x N matrix; here only the allowed keys are multiplied.
+Differences: attention is not causal, since LRA classifies whole sequences. LRA's own baseline has
+l = 50, c = 10, is causal, counts the first position of each block as a summary too, and masks a
+dense N x N matrix; here only the allowed keys are multiplied.
 """
 
 import math
@@ -21,7 +22,7 @@ from models.attention import MultiHeadAttention, attend_blocks, blocks
 
 
 class SparseAttention(MultiHeadAttention):
-    """block: l, null = about the square root of seq_len; summary: c."""
+    """The fixed pattern: `block` is l (null = about the square root of seq_len), `summary` is c."""
 
     def __init__(
         self,
@@ -55,6 +56,6 @@ class SparseAttention(MultiHeadAttention):
 
             k, v = with_summaries(k), with_summaries(v)
             others = ~torch.eye(C, dtype=torch.bool, device=q.device).repeat_interleave(c, 1)
-            ends = own[:, :, -c:].flatten(1)[:, None] & others  # (B, C, C c), without the own one
+            ends = own[:, :, -c:].flatten(1)[:, None] & others  # (B, C, C c), without a block's own
             allowed = torch.cat([own, ends], dim=2)[:, None, :, None]
         return attend_blocks(q, k, v, allowed).flatten(2, 3)[:, :, :N]

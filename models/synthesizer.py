@@ -4,12 +4,12 @@ Attention weights without products of tokens: o = softmax(S) v with synthetic sc
     dense       S_i = W_2 relu(W_1 x_i), from each token alone
     random      S = R, learned
     factorised  S = R_1 R_2^T, learned, of rank `rank`
-The mechanism is dense: N^2 weights, whatever they are made of.
+The mechanism is dense: it has N^2 weights with any of these scores.
 
 Dense and factorised scores are products of a query (relu(W_1 x), R_1) and a learned key (W_2, R_2)
 for each position, so they run on the fused attention kernel and are never stored.
-Differences from the authors' code: W_2 has no bias and is one for each head (LRA's shares it);
-padding is masked.
+Differences from the authors' code: W_2 has no bias, and each head has its own W_2 (LRA's code
+shares it); padding is masked.
 """
 
 import torch
@@ -26,7 +26,7 @@ class SynthesizerMixer(nn.Module):
         super().__init__()
         must_divide(d_model, n_heads)
         self.n_heads, self.scores = n_heads, scores
-        N, K = seq_len + 1, d_model // n_heads  # one position more, for CLS
+        N, K = seq_len + 1, d_model // n_heads  # one more position, for CLS
         self.value, self.out = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
         if scores == "dense":
             self.hidden = nn.Linear(d_model, d_model)
@@ -44,6 +44,7 @@ class SynthesizerMixer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         B, N = mask.shape
         v = split_heads(self.value(x), self.n_heads)
+        # Queries and keys of zeros leave only the mask, which carries the random scores.
         if self.scores == "random":
             o = F.scaled_dot_product_attention(
                 v.new_zeros(v.shape),

@@ -1,4 +1,4 @@
-"""Examples, and the comparison with a definition, for the tests of a mechanism."""
+"""The examples, and the comparisons with a definition, for the tests of a mechanism."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from tests.oracles.attention import each_head
 
 LENGTHS = (23, 14, 5, 1)
-DIFFERENCES: list[float] = []  # of the comparisons of the running test
+DIFFERENCES: list[float] = []  # one for each comparison of the running test
 
 
 def heads(lengths=LENGTHS, N: int = 23, H: int = 2, K: int = 4, seed: int = 0):
-    """q, k, v (B, H, N, K) in float64, with gradients, and a mask (B, N)."""
+    """Returns q, k, v (B, H, N, K) in float64, with gradients, and a mask (B, N)."""
     torch.manual_seed(seed)
     shape = (len(lengths), H, N, K)
     q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(3))
@@ -20,14 +20,14 @@ def heads(lengths=LENGTHS, N: int = 23, H: int = 2, K: int = 4, seed: int = 0):
 
 
 def sequences(lengths=LENGTHS, N: int = 23, D: int = 8, seed: int = 0):
-    """x (B, N, D) in float64, with gradients, and a mask (B, N)."""
+    """Returns x (B, N, D) in float64, with gradients, and a mask (B, N)."""
     torch.manual_seed(seed)
     x = torch.randn(len(lengths), N, D, dtype=torch.float64, requires_grad=True)
     return x, torch.arange(N) < torch.tensor(lengths)[:, None]
 
 
 def assert_same(ours: Tensor, theirs: Tensor, inputs, atol: float = 1e-9) -> None:
-    """Values, and gradients to all inputs."""
+    """Asserts that the values agree, and the gradients to all inputs."""
     DIFFERENCES.append((ours - theirs).abs().max().item())
     torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
     inputs = list(inputs)
@@ -43,7 +43,7 @@ def assert_same(ours: Tensor, theirs: Tensor, inputs, atol: float = 1e-9) -> Non
 
 
 def assert_attends_as(module, oracle: Callable[..., Tensor], atol: float = 1e-9, **sizes) -> None:
-    """module.attend equals the oracle, head by head, at every real token."""
+    """Asserts that module.attend equals the oracle, head by head, at every real token."""
     q, k, v, mask = heads(**sizes)
     ours = module.double().eval().attend(q, k, v, mask) * mask[:, None, :, None]
     theirs = each_head(oracle, q, k, v, mask)
@@ -51,7 +51,7 @@ def assert_attends_as(module, oracle: Callable[..., Tensor], atol: float = 1e-9,
 
 
 def assert_mixes_as(module: nn.Module, oracle: Callable[..., Tensor], atol: float = 1e-9, **sizes):
-    """module(x, mask) equals oracle(x of the real tokens), sequence by sequence."""
+    """Asserts that module(x, mask) equals oracle(x of the real tokens), sequence by sequence."""
     x, mask = sequences(**sizes)
     module = module.double().eval()
     ours = module(x, mask) * mask[..., None]
@@ -63,6 +63,6 @@ def assert_mixes_as(module: nn.Module, oracle: Callable[..., Tensor], atol: floa
 
 
 def module_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Returns inputs that `attend` itself may use."""
+    """Returns the parameters that `attend` itself may use."""
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     return [p for name, p in named if not name.startswith(("qkv", "out"))]

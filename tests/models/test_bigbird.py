@@ -5,7 +5,7 @@ from models.bigbird import BigBirdAttention
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import bigbird, each_head, softmax_attention
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"block": 8, "random_blocks": 2}
 
 

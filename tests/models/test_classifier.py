@@ -1,4 +1,4 @@
-"""The contract of every model in conf/model/: a new yaml is tested by being there."""
+"""The contract of every model in conf/model/. A new yaml file is tested without further code."""
 
 import pytest
 import torch
@@ -7,17 +7,17 @@ from models.classifier import pool
 from models.embedding import Embedding, sinusoidal_positions
 from tests.conftest import MODELS, compose_net
 
-# Models whose real tokens see how long the padding behind them is, and why.
+# Models in which real tokens see the length of the padding behind them, and why.
 PADDED_LENGTH_MATTERS = {
     "fourier": "the DCT runs at the padded length, as the method defines it (models/fourier.py)",
     "fnet": "the Fourier transform runs at the padded length: the method knows no mask",
 }
 # Parameters that the loss cannot reach, and why.
 NO_GRADIENT = {
-    # with CLS alone read after the last layer, only its global projections matter there
+    # only CLS is read after the last layer, so only the global projections matter there
     ("longformer", "cls"): {"blocks.1.mixer.qkv.weight", "blocks.1.mixer.qkv.bias"},
 }
-# Pooling is the trunk's; the fast tests pool by CLS where a mixer knows about the first position.
+# The trunk pools, so the fast tests pool by CLS only where a mixer knows about the first position.
 CASES = [(model, "mean") for model in MODELS] + [
     (model, "cls")
     if model in ("fourier", "longformer", "luna", "transformer")
@@ -107,7 +107,7 @@ class TestEveryModel:
 
     @pytest.mark.slow
     @pytest.mark.proof("compiles")
-    # the compiler itself does that with a torch.autograd.Function
+    # the compiler itself instantiates a torch.autograd.Function
     @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
     def test_compiles_without_graph_breaks(self, model, pooling):
         module = net(model, pooling).eval()
@@ -126,7 +126,7 @@ class TestEveryModel:
 
 @pytest.mark.parametrize("model", ["fourier", "performer", "transformer"])
 def test_the_trunk_compiles(model):
-    """Compiles three models; the slow test compiles every one."""
+    """Compiles three models; the slow test compiles all of them."""
     TestEveryModel().test_compiles_without_graph_breaks(model, "mean")
 
 
@@ -139,7 +139,7 @@ def test_the_trunk_compiles(model):
     ],
 )
 def test_overfits_64_examples(model, tiny_root):
-    """Labels of real expressions, learned by heart."""
+    """Learns the labels of real expressions by heart."""
     import data_prep
     from lra.training.data import PackedData
     from tests.conftest import TINY, config

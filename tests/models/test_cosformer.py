@@ -12,5 +12,5 @@ WITHOUT = {
 
 @pytest.mark.proof("definition")
 def test_agrees_with_the_definition():
-    # wide heads: in narrow ones every feature of a query may be 0, and nothing is defined
+    # In narrow heads every feature of a query may be 0, and its output is undefined: wide heads.
     assert_attends_as(CosformerAttention(48, n_heads=2), cosformer, K=24)

@@ -7,7 +7,7 @@ from models.dropout import Dropout
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.003])
 def test_drops_the_share_and_keeps_the_mean(p):
     torch.manual_seed(0)
-    n = 1_000_001  # no multiple of the four numbers in a random word
+    n = 1_000_001  # not a multiple of the four numbers in a random word
     y = Dropout(p)(torch.ones(n))
     sd = (p * (1 - p) / n) ** 0.5
     assert abs((y == 0).double().mean() - p) < 5 * sd + 2**-16

@@ -13,7 +13,7 @@ WITHOUT = {
 
 
 def dft(x: torch.Tensor) -> torch.Tensor:
-    """Re(F_N x F_D) / sqrt(N D), from the definition."""
+    """Returns Re(F_N x F_D) / sqrt(N D), from the definition."""
     N, D = x.shape
 
     def matrix(size):

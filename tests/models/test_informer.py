@@ -4,7 +4,7 @@ from models.informer import ProbSparseAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import informer, softmax_attention
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"features": 16}
 
 

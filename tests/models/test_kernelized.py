@@ -26,7 +26,7 @@ def test_the_masked_form_agrees_with_attending_at_each_length():
 
 
 def test_half_precision_does_not_reach_the_exponents():
-    """A query equal to a key has weight 1, however long it is: |q|^2 / 2 is about 50 here."""
+    """Gives a query equal to a key weight 1, at any length: |q|^2 / sqrt(K) is about 50 here."""
     x = 3 * torch.randn(1, 1, 20, 32)
     mask, eye = torch.ones(1, 20, dtype=torch.bool), torch.eye(20)[None, None]
     attention = KernelizedAttention(32, n_heads=1)

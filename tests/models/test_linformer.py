@@ -5,7 +5,7 @@ from models.linformer import LinformerAttention
 from tests.models.agree import assert_mixes_as
 from tests.oracles.attention import linformer, softmax_attention
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"features": 16}
 
 
@@ -14,7 +14,7 @@ def attention(share="key_value", features=5):
 
 
 def by_head(module, attend):
-    """attend(q, k, v, h) of each head, between the module's projections: (n, 8) -> (n, 8)."""
+    """Puts attend(q, k, v, h) of each head between the module's projections: (n, 8) -> (n, 8)."""
 
     def oracle(x):
         q, k, v = (y.split(4, dim=1) for y in module.qkv(x).split(8, dim=1))
@@ -30,7 +30,7 @@ def by_head(module, attend):
 def test_agrees_with_the_definition(share, shape):
     module = attention(share)
     assert module.projection.shape == (*shape, 5, 24)
-    with torch.no_grad():  # biases take a way of their own
+    with torch.no_grad():  # biases take a separate path
         module.qkv.bias.normal_()
 
     def attend(q, k, v, h):

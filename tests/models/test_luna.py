@@ -12,7 +12,7 @@ WITHOUT = {
 
 
 def attend(q, context):
-    """Heads of width 4; context is key and value."""
+    """Attends with two heads of width 4; context is both key and value."""
     n = len(q)
     heads = []
     for h in (0, 1):

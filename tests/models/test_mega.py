@@ -34,7 +34,7 @@ def test_agrees_with_the_definition(attention, chunk):
     module = mixer(attention, chunk).double()
     weights = dict(module.named_parameters())
 
-    class WithResidual(torch.nn.Module):  # the input itself, here
+    class WithResidual(torch.nn.Module):  # the residual is the input itself here
         def __init__(self):
             super().__init__()
             self.module = module

@@ -5,7 +5,7 @@ from models.nystromformer import NystromAttention, pseudo_inverse
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import nystromformer, softmax_attention
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"landmarks": 16, "conv_kernel": 5}
 
 
@@ -21,7 +21,7 @@ def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
     def oracle(q, k, v):
         return nystromformer(q, k, v, landmarks)
 
-    # examples shorter than the landmarks have one for each token
+    # an example with fewer tokens than landmarks has one landmark for each token
     assert_attends_as(attention(landmarks), oracle, atol=1e-6)
 
 

@@ -5,7 +5,7 @@ from models.performer import PerformerAttention, orthogonal_features
 from tests.models.agree import assert_attends_as, heads
 from tests.oracles.attention import each_head, performer, softmax_attention
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"features": 32}
 
 

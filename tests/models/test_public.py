@@ -1,8 +1,8 @@
-"""Our mechanisms equal public implementations that have the same weights.
+"""The comparison of our mechanisms with public implementations that have the same weights.
 
-A test skips where its package is missing: pip install -r requirements-oracles.txt. Outputs and
+A test skips if its package is missing: pip install -r requirements-oracles.txt. Outputs and
 gradients to the inputs are compared at the real tokens, in float64. Where an implementation is
-known to differ, its test says how, and puts it right from outside.
+known to differ, its test says how, and corrects the difference from outside.
 """
 
 import math
@@ -33,7 +33,7 @@ from tests.models.agree import assert_same, heads, sequences
 pytestmark = [
     pytest.mark.oracle,
     pytest.mark.proof("public"),
-    pytest.mark.filterwarnings("ignore"),  # theirs
+    pytest.mark.filterwarnings("ignore"),  # the packages' warnings
 ]
 
 
@@ -55,21 +55,21 @@ def transformers(name: str):
 
 
 def copy(source, *targets) -> None:
-    """The parts of a stacked linear layer, or a parameter, into those of another module."""
+    """Copies the parts of a stacked linear layer, or one parameter, into another module."""
     if isinstance(source, Tensor):
         targets[0].data.copy_(source)
         return
     for name in ("weight", "bias"):
         parts = getattr(source, name).chunk(len(targets))
         for target, part in zip(targets, parts, strict=True):
-            if getattr(target, name) is None:  # theirs has none
+            if getattr(target, name) is None:  # their layer has no bias
                 part.data.zero_()
             else:
                 getattr(target, name).data.copy_(part)
 
 
 def without_output(module: nn.Module) -> nn.Module:
-    """For implementations that leave the last projection to another module."""
+    """Removes the last projection, which some implementations leave to another module."""
     module.out = nn.Identity()
     return module.double().eval()
 
@@ -102,7 +102,7 @@ def test_longformer(model, tokens):
     copy(ours.qkv, theirs.query, theirs.key, theirs.value)
     if tokens:
         copy(ours.global_qkv, theirs.query_global, theirs.key_global, theirs.value_global)
-    # Their gradients are NaN where a padded query sees nothing at all, so padding is short here.
+    # Their gradients are NaN if a padded query sees nothing at all, so padding is short here.
     x, mask = sequences(lengths=(32, 29), N=32)
     role = torch.where(mask, 0, -10000)
     role[:, :tokens] = 10000
@@ -129,8 +129,8 @@ def test_bigbird(model, random_blocks):
         max_position_embeddings=N,
     )
     modeling = transformers("big_bird.modeling_big_bird")
-    # In evaluation theirs has no random blocks, but block 0 once more for each of them; it has no
-    # dropout to turn off.
+    # In evaluation theirs takes block 0 in place of each random block, so it stays in training
+    # mode; it has no dropout to turn off.
     theirs = modeling.BigBirdBlockSparseAttention(config, seed=1).double().train()
     ours = BigBirdAttention(8, n_heads=2, seq_len=N, block=block, random_blocks=random_blocks)
     ours = without_output(ours)
@@ -143,7 +143,7 @@ def test_bigbird(model, random_blocks):
         return drawn[0]
 
     theirs._bigbird_block_rand_mask_with_head = remember
-    # Their last block is that of the padded length: here each example has a token in it.
+    # Their last block is the last of the padded length, so each example has a token in it here.
     x, mask = sequences(lengths=(N, N - 3), N=N)
     real = mask.double()
     blocked, band, queries, keys = modeling.BigBirdModel.create_masks_for_block_sparse_attn(
@@ -159,7 +159,8 @@ def test_bigbird(model, random_blocks):
 
 
 def nystromformer(batch, n_heads, iterations=6):
-    """Ours and theirs, which has 6 iterations; no padding: theirs cuts the padded length."""
+    """Returns ours, theirs (of 6 iterations), x and mask, without padding, since theirs cuts the
+    padded length."""
     config = transformers("nystromformer").NystromformerConfig(
         hidden_size=8,
         num_attention_heads=n_heads,
@@ -180,7 +181,7 @@ def nystromformer(batch, n_heads, iterations=6):
 
 @public("nystromformer")
 def test_nystromformer_of_one_matrix(model):
-    # Theirs starts from the largest norm in the batch: one example and one head have but one.
+    # Theirs starts from the largest norm in the batch: one example and one head have only one norm.
     ours, theirs, x, mask = nystromformer(batch=1, n_heads=1)
     assert_same(ours(x, mask), theirs(x)[0], [x])
 
@@ -188,8 +189,8 @@ def test_nystromformer_of_one_matrix(model):
 @public("nystromformer")
 def test_nystromformer_of_a_batch(model):
     ours, theirs, x, mask = nystromformer(batch=3, n_heads=2)
-    # Their other start takes the norm of each matrix. No config reaches it: the option that should
-    # raises a TypeError.
+    # Their other start takes the norm of each matrix. No config reaches this start: the option that
+    # should raises a TypeError.
     theirs.init_option = "exact"
     assert_same(ours(x, mask), theirs(x)[0], [x])
 
@@ -213,8 +214,9 @@ def test_nystromformer_of_nystrom_attention(model, batch, n_heads, iterations):
     ours.qkv.bias.data.zero_()
     copy(ours.out, theirs.to_out[0])
     copy(ours.conv.weight, theirs.res_conv.weight)
-    # Theirs pads in front, up to a multiple of the landmarks, so 24 tokens here. It starts from the
-    # largest norm in the batch: several matrices agree once the inverse converged.
+    # Theirs pads in front, up to a multiple of the landmarks, so 24 tokens here. Its iteration
+    # starts from the largest norm in the batch, so several matrices agree only once the inverse has
+    # converged.
     x, mask = sequences(lengths=(24,) * batch, N=24)
     assert_same(ours(x, mask), theirs(x), [x], atol=1e-9 if batch == 1 else 1e-8)
 
@@ -225,7 +227,7 @@ def test_fnet(model, N, D):
     config = transformers("fnet").FNetConfig(hidden_size=D, use_tpu_fourier_optimizations=False)
     theirs = transformers("fnet.modeling_fnet").FNetBasicFourierTransform(config)
     x, mask = sequences(lengths=(N, N), N=N, D=D)
-    # Theirs is not scaled, ours is orthonormal.
+    # Theirs is not scaled; ours is orthonormal.
     assert_same(FourierMixing(D)(x, mask) * math.sqrt(N * D), theirs(x)[0], [x])
 
 
@@ -244,12 +246,12 @@ def reformer(hashes):
         is_decoder=False,
     )
     theirs = transformers("reformer.modeling_reformer").LSHSelfAttention(config).double().eval()
-    # Theirs adds 1e-6 to the mean square that a key is divided by.
+    # Theirs adds 1e-6 to the mean square by which it normalises a key.
     theirs._len_norm = partial(theirs._len_norm, epsilon=0.0)
     ours = without_output(LSHAttention(8, n_heads=2, seq_len=32, chunk=8, hashes=hashes))
     copy(ours.qk, theirs.query_key)
     copy(ours.value, theirs.value)
-    torch.manual_seed(3)  # theirs draws its rotations after this
+    torch.manual_seed(3)  # theirs draws its rotations after this seed
     rotations = torch.randn(2, 4, hashes, 4, dtype=torch.float64)
     copy(rotations.transpose(1, 2), ours.rotations)
     return ours, theirs
@@ -258,7 +260,7 @@ def reformer(hashes):
 @public("reformer")
 def test_reformer(model):
     ours, theirs = reformer(hashes=1)
-    # The first chunk of theirs looks back to the end of the padded length: a token is there.
+    # Their first chunk looks back to the end of the padded length, so a token must be there.
     x, mask = sequences(lengths=(32, 27), N=32)
     y = theirs(x, attention_mask=mask.long()).hidden_states
     assert_same(at(mask, ours(x, mask)), at(mask, y), [x])
@@ -268,8 +270,8 @@ def test_reformer(model):
 def test_reformer_of_several_hashes(model):
     ours, theirs = reformer(hashes=3)
     x, mask = sequences(lengths=(32, 32), N=32)
-    # The first chunk of a round looks back into the round before in theirs, to the end of its own
-    # in ours: whoever is in a first chunk is left out, by heads.
+    # The first chunk of a round looks back into the previous round in theirs, and to the end of its
+    # own round in ours. Tokens in a first chunk are left out, for each head.
     with torch.no_grad():
         qk = ours.qk(x).unflatten(-1, (2, 4)).transpose(1, 2)
         first = ours.sort(qk, mask)[..., :8].flatten(2)
@@ -286,7 +288,8 @@ def test_reformer_of_reformer_pytorch(model):
     theirs = code.LSHAttention(bucket_size=8, n_hashes=1).eval()
     ours = without_output(LSHAttention(8, n_heads=2, seq_len=32, chunk=8, hashes=1))
     x, mask = sequences(lengths=(32, 32), N=32)
-    # A bucket for each chunk, where the paper has two, and the same rotations for all heads.
+    # Theirs has one bucket for each chunk, where the paper has two, and the same rotations for all
+    # heads.
     torch.manual_seed(3)
     rotations = torch.randn(4, 1, 2, dtype=torch.float64)
     ours.rotations = rotations.transpose(0, 1).expand(2, -1, -1, -1)
@@ -295,8 +298,8 @@ def test_reformer_of_reformer_pytorch(model):
         for linear in (ours.qk, ours.value)
     )
     torch.manual_seed(3)
-    # Theirs divides by sqrt(K) although its keys have length 1: queries are longer to make up.
-    # Its masked tokens stay in the buckets where they fall, so there are none.
+    # Theirs divides by sqrt(K) although its keys have length 1, so the queries are longer here.
+    # Its masked tokens stay in the buckets where they fall, so no token is masked here.
     y = theirs(qk * 2, v)[0].unflatten(0, (2, 2)).transpose(1, 2).flatten(2)
     assert_same(ours(x, mask), y, [x])
 
@@ -307,7 +310,7 @@ def test_performer(model, monkeypatch):
     ours = PerformerAttention(8, n_heads=2, features=7).double().eval()
     theirs = code.FastAttention(dim_heads=4, nb_features=7).double()
     theirs.projection_matrix.copy_(ours.features)
-    # Masked keys stay in their denominator: no padding.
+    # Masked keys stay in their denominator, so there is no padding here.
     q, k, v, mask = heads(lengths=(23, 23))
     # Without eps the maxima that are subtracted cancel.
     ours.eps = 0.0
@@ -323,8 +326,8 @@ def test_performer_with_eps(model, monkeypatch):
     theirs.projection_matrix.copy_(ours.features)
     *inputs, mask = heads(lengths=(23, 23))
     q, k, v = 3 * F.normalize(inputs[0], dim=-1), 3 * F.normalize(inputs[1], dim=-1), inputs[2]
-    # Theirs subtracts the largest w.x and not the largest w.x - |x|^2 / 2, so that its eps weighs
-    # exp(|x|^2 / 2) as much as ours; with all of one length that is one factor.
+    # Theirs subtracts the largest w.x and not the largest w.x - |x|^2 / 2, so its eps weighs
+    # exp(|x|^2 / 2) times as much as ours. With every x of one length, this is one factor.
     eps = 1e-4 * math.exp(-(3**2) / 4**0.5 / 2)
     monkeypatch.setattr(code, "softmax_kernel", partial(code.softmax_kernel, eps=eps))
     assert_same(ours.attend(q, k, v, mask), theirs(q, k, v), inputs)
@@ -335,7 +338,7 @@ def test_linear_transformer(model):
     code = package("performer_pytorch.performer_pytorch")
     ours = LinearAttention(8, n_heads=2)
     q, k, v, mask = heads(lengths=(23, 23))  # theirs has no mask
-    # Their linear attention with any feature map, here the paper's and no projection.
+    # Their linear attention takes any feature map: here the paper's, without a projection.
     phi = partial(
         code.generalized_kernel,
         projection_matrix=None,
@@ -368,7 +371,7 @@ def test_sinkhorn_iteration(model, iterations):
     code = package("sinkhorn_transformer.sinkhorn_transformer")
     scores = torch.randn(3, 5, 5, dtype=torch.float64, requires_grad=True)
     ours = sinkhorn(scores[:, None], torch.ones(3, 1, 5, dtype=torch.bool), iterations)[:, 0]
-    # Without their log of the scores, which come out of a relu.
+    # Their operator is compared without the log of the scores, which come out of a relu.
     assert_same(ours, code.sinkhorn_sorting_operator(scores, iterations), [scores])
 
 
@@ -384,8 +387,8 @@ def test_sinkhorn_attention(model, lengths):
         # Their mask follows the largest entry of a row: with padding, each row has only one.
         S = F.one_hot(S.argsort(-1)[:, :, 0], 4).double()
     theirs.sort_net.forward = lambda q, k, topk: S.flatten(0, 1)
-    # Their sorted values are the sorted keys, a slip. So keys carry the values behind them, where
-    # queries are 0; sqrt(2), since they are twice as wide then.
+    # Their sorted values are the sorted keys, a slip. So the keys also carry the values, where the
+    # queries are 0. The queries are multiplied by sqrt(2), since they are twice as wide then.
     both = torch.cat([k, v], dim=-1)
     queries = torch.cat([q * math.sqrt(2), torch.zeros_like(q)], dim=-1)
     y = theirs(queries, both, both, q_mask=mask)[..., 4:]
@@ -402,7 +405,7 @@ def test_local(model, window):
         window, look_backward=0, look_forward=0, autopad=True, use_rotary_pos_emb=False
     )
     q, k, v, mask = heads()
-    # With a mask: without one theirs attends to the zeros that it pads with.
+    # Theirs gets a mask: without a mask it attends to the zeros that it pads with.
     y, real = theirs(q, k, v, mask=mask), mask[:, None]
     assert_same(at(real, ours.attend(q, k, v, mask)), at(real, y), [q, k, v])
 
@@ -416,8 +419,8 @@ def test_informer(model, monkeypatch):
     copy(ours.qkv, theirs.q_proj, theirs.k_proj, theirs.v_proj)
     copy(ours.out, theirs.out_proj)
     x, mask = sequences(lengths=(32, 32), N=32)  # their sample, measure and mean have no mask
-    # Theirs draws as many keys as there are, N times too many, and not for each query; it has
-    # each of our 8 keys four times instead, with the same maximum and mean.
+    # Theirs draws as many keys as a sequence has, N times too many, and not for each query. Here
+    # it gets each of our 8 keys four times instead, with the same maximum and mean.
     sample = (ours.draw * 32).long().repeat(4)
     monkeypatch.setattr(torch, "randint", lambda *arguments: sample)
     assert_same(ours(x, mask), theirs(x)[0], [x])
@@ -431,12 +434,12 @@ def test_s4d(model):
     x, mask = sequences(lengths=(23, 23), D=4)
 
     def system(channel, direction):
-        """S5 of a single channel is S4D."""
+        """Returns S5 on a single channel, which is S4D, with our weights of one direction."""
         theirs = code.S5(1, state_width=4, bcInit="dense").double().seq
         a = torch.complex(-ours.log_a_real[channel].exp(), ours.a_imag[channel])
         theirs.Lambda.data = a.detach()
         theirs.B.data = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(4, 1, 2)
-        # Theirs adds no conjugate states: twice the real part.
+        # Theirs adds no conjugate states, so C is doubled.
         theirs.C.data = 2 * torch.view_as_complex(ours.c[direction, channel])[None].detach()
         theirs.D.data = (1 - direction) * ours.d[channel : channel + 1].detach()
         theirs.log_step.data = ours.log_dt[channel].detach().expand_as(theirs.log_step)
@@ -445,8 +448,8 @@ def test_s4d(model):
     channels = []
     for channel in range(4):
         u = x[..., channel : channel + 1]
-        # Their own two directions both count the own position; ours, as in S4, starts the second
-        # at the next one.
+        # Both of their directions count the position itself. Ours, as in S4, starts the second
+        # direction at the next position.
         after = system(channel, 0)(u)
         before = system(channel, 1)(u.flip(1)).flip(1)
         channels.append(after + F.pad(before[:, 1:], (0, 0, 0, 1)))
@@ -468,7 +471,8 @@ def test_lru(model, float64):
     x, mask = sequences(lengths=(11, 11), N=11)
 
     def system(direction):
-        """Theirs runs forwards only, and into a tensor of the default precision."""
+        """Returns theirs with our weights of one direction: theirs runs forwards only, and into a
+        tensor of the default precision."""
         theirs = code.LRU(8, 8, 6)
         copy(ours.nu, theirs.nu_log)
         copy(ours.theta, theirs.theta_log)
@@ -476,7 +480,7 @@ def test_lru(model, float64):
         copy(torch.complex(*ours.b.weight.chunk(2)), theirs.B)
         columns = ours.c.weight.chunk(4, dim=1)  # real parts of both directions, then imaginary
         copy(torch.complex(columns[direction], -columns[2 + direction]), theirs.C)
-        # Theirs has a matrix in the place of d; it counts once.
+        # Theirs has a matrix in place of d, which counts in one direction only.
         copy((1 - direction) * ours.d.diag(), theirs.D)
         return theirs
 
@@ -511,7 +515,7 @@ def test_mega(model, attention, chunk, monkeypatch):
         8, seq_len=N - 1, z_dim=6, v_dim=10, ema_dim=3, attention=attention, chunk=chunk
     )
     ours = ours.double().eval()
-    for linear in (ours.value, ours.base, ours.out):  # so that each counts
+    for linear in (ours.value, ours.base, ours.out):  # so that each weight counts
         nn.init.normal_(linear.weight, std=0.5)
         nn.init.normal_(linear.bias, std=0.5)
     for parameter in (ours.kappa, ours.mu, ours.bias):

@@ -5,7 +5,7 @@ from models.reformer import LSHAttention
 from tests.models.agree import assert_mixes_as
 from tests.oracles.attention import reformer
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"chunk": 16}
 
 

@@ -1,4 +1,4 @@
-"""Invalid settings of a mixer are refused by name when it is built."""
+"""The refusal of a mixer's invalid settings, by name, when the mixer is built."""
 
 import pytest
 from hydra.errors import InstantiationException

@@ -7,7 +7,7 @@ from models.sinkhorn import SinkhornAttention, sinkhorn
 from tests.models.agree import assert_attends_as, assert_mixes_as, heads, sequences
 from tests.oracles import attention as oracle
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"block": 16}
 
 

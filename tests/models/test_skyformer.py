@@ -5,7 +5,7 @@ from models.skyformer import SkyformerAttention
 from tests.models.agree import assert_attends_as
 from tests.oracles.attention import kernelized, skyformer
 
-# A budget that leaves several blocks, and less than one feature a token, of 60 tokens.
+# A small budget: 60 tokens make several blocks and get less than one feature each.
 SMALL = {"landmarks": 16}
 
 WITHOUT = {
@@ -36,7 +36,7 @@ def test_agrees_with_the_definition_once_the_inverse_converged(landmarks):
 
 
 def test_six_iterations_are_six_iterations():
-    """The default is short of the inverse: compared with the iteration as it is written."""
+    """Compares the default, which stops short of the inverse, with the iteration written out."""
 
     def inverse(m):
         half = torch.diag(m.sum(1) ** -0.5)

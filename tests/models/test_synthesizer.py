@@ -15,7 +15,7 @@ def mixer(scores, rank=3):
 
 
 def oracle(module, scores):
-    """scores(h, i, j, x): the synthetic score."""
+    """Returns the mixer with scores(h, i, j, x) as synthetic scores."""
 
     def mix(x):
         n = len(x)

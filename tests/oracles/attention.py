@@ -1,6 +1,6 @@
-"""Attentions from their definitions, one query at a time, on the real tokens of one head.
+"""The attentions from their definitions, one query at a time, on the real tokens of one head.
 
-Each takes q, k, v (n, K) and returns (n, K); `each_head` runs it over a padded batch.
+Each takes q, k, v (n, K) and returns (n, K); `each_head` runs one over a padded batch.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def each_head(attend: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, mask: Tensor):
-    """(B, H, N, K) and mask (B, N) -> (B, H, N, K), 0 at padding."""
+    """Runs `attend` by head: q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K), 0 at padding."""
     B, H, N, _ = q.shape
     out = []
     for b in range(B):
@@ -27,7 +27,7 @@ def weighted_mean(weights: list[Tensor], values: list[Tensor]) -> Tensor:
 
 
 def attention_to(allowed: Callable[[int, int], bool], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention of i to the j that allowed(i, j) lets it see."""
+    """Returns the softmax attention of each i to the j that allowed(i, j) lets i see."""
     n, K = q.shape
     rows = []
     for i in range(n):
@@ -42,7 +42,7 @@ def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def linformer(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
-    """e, f (features, n)."""
+    """Attends to keys and values projected by e and f (features, n)."""
     n, K = q.shape
     short_k = [sum(e[m, j] * k[j] for j in range(n)) for m in range(len(e))]
     short_v = [sum(f[m, j] * v[j] for j in range(n)) for m in range(len(f))]
@@ -54,7 +54,7 @@ def linformer(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
 
 
 def similarity_attention(similarity: Callable[[int, int], Tensor], v: Tensor) -> Tensor:
-    """o_i = sum_j s_ij v_j / sum_j s_ij."""
+    """Returns o_i = sum_j s_ij v_j / sum_j s_ij."""
     n = len(v)
     return torch.stack(
         [weighted_mean([similarity(i, j) for j in range(n)], list(v)) for i in range(n)]
@@ -78,7 +78,7 @@ def cosformer(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def performer(q: Tensor, k: Tensor, v: Tensor, features: Tensor) -> Tensor:
-    """Without the stabilising eps: exp(w.x - |x|^2 / 2) for each feature w."""
+    """Takes exp(w.x - |x|^2 / 2) for each feature w, without the stabilising eps."""
     K = q.shape[-1]
 
     def phi(x):
@@ -100,7 +100,7 @@ def kernelized(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def skyformer(
     q: Tensor, k: Tensor, v: Tensor, landmarks: Tensor, gamma: float, inverse=torch.linalg.inv
 ) -> Tensor:
-    """landmarks (m, K); with the true inverse, or another."""
+    """Attends by way of landmarks (m, K), with the true inverse or another `inverse`."""
 
     def kernel(xs, ys):
         return torch.stack([torch.stack([gaussian(x, y) for y in ys]) for x in xs])
@@ -110,7 +110,7 @@ def skyformer(
 
 
 def nystromformer(q: Tensor, k: Tensor, v: Tensor, landmarks: int) -> Tensor:
-    """With the true pseudo-inverse, without the convolution."""
+    """Attends with the true pseudo-inverse, without the convolution."""
     n, K = q.shape
 
     def means(x):
@@ -129,7 +129,7 @@ def nystromformer(q: Tensor, k: Tensor, v: Tensor, landmarks: int) -> Tensor:
 
 
 def informer(q: Tensor, k: Tensor, v: Tensor, sample: list[int], features: int) -> Tensor:
-    """sample: the indices of the sampled keys."""
+    """Measures each query on `sample`, the indices of the sampled keys."""
     n, K = q.shape
     scores = [[(q[i] @ k[j]).item() / math.sqrt(K) for j in sample] for i in range(n)]
     measure = [max(s) - sum(s) / len(s) for s in scores]
@@ -141,7 +141,7 @@ def informer(q: Tensor, k: Tensor, v: Tensor, sample: list[int], features: int) 
 def bigbird(
     q: Tensor, k: Tensor, v: Tensor, block: int, random_blocks: int, draw: Tensor
 ) -> Tensor:
-    """draw (C, C): the random blocks of a row are the free ones with the largest numbers."""
+    """Takes as random blocks of a row the free blocks with the largest numbers in draw (C, C)."""
     last = (len(q) - 1) // block
 
     def allowed(i, j):
@@ -155,7 +155,7 @@ def bigbird(
 
 
 def sinkhorn(scores: Tensor, iterations: int) -> Tensor:
-    """(C, C) -> rows, then columns, divided by their sums, again and again."""
+    """Divides rows, then columns, of exp(scores) (C, C) by their sums, `iterations` times."""
     s = scores.exp()
     for _ in range(iterations):
         s = s / s.sum(1, keepdim=True)
@@ -164,7 +164,7 @@ def sinkhorn(scores: Tensor, iterations: int) -> Tensor:
 
 
 def sinkhorn_attention(q: Tensor, k: Tensor, v: Tensor, block: int, S: Tensor) -> Tensor:
-    """S (C, C): how much of each block comes to where."""
+    """Sorts blocks by S (C, C): S[c, b] is the share of block b that comes to block c."""
     n, K = q.shape
     C = -(-n // block)
     rows = []
@@ -183,7 +183,8 @@ def sinkhorn_attention(q: Tensor, k: Tensor, v: Tensor, block: int, S: Tensor) -
 
 
 def reformer(qk: Tensor, v: Tensor, rotations: Tensor, chunk: int) -> Tensor:
-    """qk, v (n, K), rotations (R, K, buckets / 2); a token sees itself only if it sees no other."""
+    """Attends inside hashed chunks: qk, v (n, K), rotations (R, K, buckets / 2). A token sees
+    itself only if it sees no other."""
     n = len(qk)
     numerator, denominator = [0.0] * n, [0.0] * n
     for rotation in rotations:

@@ -1,5 +1,6 @@
 """The Fourier Transformer's encoder as the released code computes it (He et al. 2023), written
-plainly from its description: cosines from the definition, one layer after the other, no mask."""
+plainly from a description: cosines from the definition, one layer after the other, without a mask.
+"""
 
 import math
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 
 def dct(x: Tensor) -> Tensor:
-    """Orthonormal DCT-II over axis 1 of (B, N, D)."""
+    """Returns the orthonormal DCT-II over axis 1 of (B, N, D)."""
     N = x.shape[1]
     out = []
     for k in range(N):
@@ -20,7 +21,7 @@ def dct(x: Tensor) -> Tensor:
 
 
 def idct(y: Tensor) -> Tensor:
-    """Orthonormal DCT-III over axis 1, the inverse of dct."""
+    """Returns the orthonormal DCT-III over axis 1, the inverse of dct."""
     N = y.shape[1]
     out = []
     for n in range(N):
@@ -33,7 +34,7 @@ def idct(y: Tensor) -> Tensor:
 
 
 def encoder(weights: dict[str, Tensor], ids: Tensor, *, n_layers, n_heads, keep_ratio) -> Tensor:
-    """ids (B, N) without padding, CLS pooling -> logits (B, C)."""
+    """Maps ids (B, N) without padding to logits (B, C), with CLS pooling."""
     w = weights
 
     def norm(x, name):

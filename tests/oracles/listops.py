@@ -28,7 +28,8 @@ def _value(head: str, rest: Iterator[str]) -> int:
 
 
 def shape(tokens: list[str]) -> tuple[int, list[int], list[str]]:
-    """(depth of the deepest operator, number of arguments of each operator, the operators)."""
+    """Returns the depth of the deepest operator, each operator's number of arguments, and the
+    operators."""
     open_arguments, deepest, arguments, operators = [], 0, [], []
     for token in tokens:
         if token == "]":

@@ -1,4 +1,4 @@
-"""State-space models and moving averages as recurrences, one step after the other, in float64."""
+"""The state-space models and moving averages as recurrences, step by step, in float64."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def run(ratio: Tensor, u: Tensor) -> Tensor:
-    """s_n = ratio * s_{n-1} + u_n, from s_{-1} = 0. ratio (..), u (n, ..) -> (n, ..)."""
+    """Returns s_n = ratio * s_{n-1} + u_n from s_{-1} = 0: ratio (..), u (n, ..) -> (n, ..)."""
     state, states = torch.zeros_like(u[0]), []
     for step in u:
         state = ratio * state + step
@@ -16,7 +16,7 @@ def run(ratio: Tensor, u: Tensor) -> Tensor:
 
 
 def s4d(x: Tensor, log_dt, log_a_real, a_imag, c, d) -> Tensor:
-    """x (n, D) -> y (n, D), before the activation."""
+    """Maps x (n, D) to y (n, D), before the activation."""
     a = torch.complex(-log_a_real.exp(), a_imag)  # (D, S)
     dt = log_dt.exp()[:, None]
     b = ((dt * a).exp() - 1) / a  # zero-order hold
@@ -27,13 +27,14 @@ def s4d(x: Tensor, log_dt, log_a_real, a_imag, c, d) -> Tensor:
 
     forwards = direction(x, c[0])
     backwards = direction(x.flip(0), c[1]).flip(0)
-    # the backward state is read before the own token enters it
+    # the backward state is read before the position's own token enters it
     backwards = torch.cat([backwards[1:], torch.zeros_like(backwards[:1])])
     return forwards + backwards + d * x
 
 
 def lru(x: Tensor, nu, theta, log_gamma, b, c, d) -> Tensor:
-    """x (n, D) -> y (n, D). b (2 S, D): real, imaginary; c (D, 4 S) likewise, both directions."""
+    """Maps x (n, D) to y (n, D). b (2 S, D) has real, then imaginary parts; c (D, 4 S) likewise,
+    for both directions."""
     S = len(nu)
     ratio = torch.exp(torch.complex(-nu.exp(), theta.exp()))
     u = log_gamma.exp() * torch.complex(x @ b[:S].T, x @ b[S:].T)
@@ -42,7 +43,7 @@ def lru(x: Tensor, nu, theta, log_gamma, b, c, d) -> Tensor:
 
 
 def moving_average(x: Tensor, delta, alpha, beta, gamma, omega) -> Tensor:
-    """x (n, D), parameters (2, D, H): Mega's damped moving average and its activation."""
+    """Returns Mega's damped moving average of x (n, D), activated; parameters are (2, D, H)."""
     p = 1 / (1 + (-delta).exp())
     q = 1 - p / (1 + (-alpha).exp())
     y = omega * x
@@ -59,7 +60,7 @@ def silu(x: Tensor) -> Tensor:
 
 
 def mega(x: Tensor, residual: Tensor, w: dict[str, Tensor], *, attention: str, chunk: int | None):
-    """x, residual (n, D); w: the mixer's parameters by name -> (n, D)."""
+    """Maps x and residual (n, D) to (n, D); w holds the mixer's parameters by name."""
     n, D = x.shape
     z_dim, v_dim = w["kappa"].shape[1], w["value.bias"].shape[0]
 
