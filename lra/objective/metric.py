@@ -8,7 +8,10 @@ from pydantic import BaseModel
 
 
 class Metric(BaseModel, extra="forbid", frozen=True):
-    """share: the value is a share of the examples, shown in percent, with a binomial interval."""
+    """A metric by name.
+
+    share: the value is a share of the examples, shown in percent, with a binomial interval.
+    """
 
     name: str
     share: bool = False
