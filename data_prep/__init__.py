@@ -1,6 +1,6 @@
 """Finds, generates, checks and packs the data of every task.
 
-`prepare(task, data)` is the one entry for code; `python -m data_prep <task>` the one for people.
+Code calls `prepare(task, data)`; people type `python -m data_prep <task>`.
 """
 
 import shutil
@@ -26,8 +26,9 @@ def maker(task) -> ModuleType:
 
 
 def prepare(task, data) -> Manifest:
-    """Returns the manifest of the packed task, making the data first where it is missing; a second
-    process waits for the first.
+    """Returns the manifest of the packed task, and makes the data first if they are missing.
+
+    A second process waits until the first has made them.
 
     task: the composed `task` config (name, variant, and the facts of the variant).
     data: the composed `data` config (root, archive, seed, processes).
@@ -38,14 +39,14 @@ def prepare(task, data) -> Manifest:
         with locked(path.parent / f".{path.name}.lock"):
             manifest = read_manifest(path)
             if manifest is None:
-                for leftover in path.glob("*/.*.npy-*"):  # of one that was killed
+                for leftover in path.glob("*/.*.npy-*"):  # files of a killed process
                     leftover.unlink()
                 manifest = maker(task).make(task, data, path)
     elif data.archive is not None and manifest.generator is None:
         if not Path(data.archive).exists():
             raise UserError(f"data.archive={data.archive} does not exist.")
         print(f"data.archive is not read again: {path} is there.", file=sys.stderr)
-    if unfinished(path).exists():  # a kill came between the manifest and the clearing up
+    if unfinished(path).exists():  # a kill after the manifest was written left it
         with locked(path.parent / f".{path.name}.lock"):
             shutil.rmtree(unfinished(path), ignore_errors=True)
     manifest.must_be(task, data, path)
@@ -53,5 +54,5 @@ def prepare(task, data) -> Manifest:
 
 
 def unfinished(path: Path) -> Path:
-    """Returns the folder of a task's unfinished work, until its data at `path` are packed."""
+    """Returns the folder of a task's unfinished work, used until its data at `path` are packed."""
     return path.parent / f".{path.name}-unfinished"

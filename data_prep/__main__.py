@@ -41,9 +41,9 @@ def composed(overrides: list[str]):
 
 
 def for_task(task: str, overrides: list[str]) -> list[str]:
-    """The overrides that concern a task: <task>.<key>=... means task.<key>=...
+    """Returns the overrides that concern a task; <task>.<key>=... becomes task.<key>=...
 
-    <task>.images=N stands for the variant `small` with N images, 80 % of them to train on.
+    <task>.images=N chooses the variant `small` with N images, 80 % of them for training.
     """
     chosen = []
     for override in overrides:
@@ -69,7 +69,8 @@ def fewer_images(override: str, number: str) -> list[str]:
 
 
 def every_task(overrides: list[str]) -> None:
-    """One after the other; what fails is said at the end and does not stop the others."""
+    """Prepares one task after the other. A failure does not stop the others; the failed tasks are
+    named at the end."""
     if any(override.startswith("data.archive=") for override in overrides):
         raise UserError("data.archive belongs to one task: name the task instead of 'all'.")
     failed = []

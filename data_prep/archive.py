@@ -1,7 +1,7 @@
-"""Reads members of a folder, .tar, .tar.gz, .tar.xz or .zip, recognised by what is in them.
+"""Reads members of a folder or of a .tar, .tar.gz, .tar.xz or .zip, recognised by its content.
 
-Members are read, never extracted, so nothing in an archive can land outside a folder; links in it
-are not followed.
+Members are read, never extracted, so an archive cannot write a file. Links in an archive are not
+followed.
 """
 
 import io
@@ -17,18 +17,22 @@ from typing import BinaryIO
 
 from lra.errors import UserError
 
-# what the libraries raise for a damaged archive (RuntimeError: a zip that wants a password)
+# The errors that the libraries raise for a damaged archive (RuntimeError: a zip with a password).
 DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, RuntimeError),
 )
 ARCHIVE_NAMES = re.compile(r"\.(tar|gz|tgz|bz2|xz|txz|zip)$")
-OTHER_NAMES = re.compile(r"\.(png|txt|npy|tsv|html|md)$")  # not opened to see whether it is one
+OTHER_NAMES = re.compile(r"\.(png|txt|npy|tsv|html|md)$")  # never opened to test for an archive
 
 
 def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
-    """(name, stream) of every file whose path inside the folder or archive matches `wanted`
-    (re.search). A folder may hold archives. Raises UserError for what is damaged or no archive."""
+    """Yields (name, stream) of every file whose path inside the folder or archive matches `wanted`
+    (re.search).
+
+    A folder may hold archives. Raises UserError for an archive that is damaged, and for a file that
+    is not an archive.
+    """
     if path.is_dir():
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
             name = file.relative_to(path).as_posix()
@@ -50,15 +54,18 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
                 for entry in archive:
                     if wanted.search(entry.name) and entry.isfile():
                         yield entry.name, _guarded(path, archive.extractfile(entry))
-                    archive.members = []  # it would keep every header of 200,000 files
+                    archive.members = []  # tarfile would keep the headers of 200,000 files
                 _must_be_whole(archive)
         else:
             raise UserError(f"{path} is {kind(path)}, not a tar or zip archive: {bring()}")
 
 
 def _must_be_whole(archive: tarfile.TarFile) -> None:
-    """tarfile takes a header that it cannot read for the end. The end is a block of zeros; reading
-    on to the last byte has the compression's checksum compared."""
+    """Raises ReadError for a tar archive that breaks off or is damaged.
+
+    tarfile takes a header that it cannot read for the end of the archive. The real end is a block
+    of zeros. Reading on to the last byte makes the decompression compare its checksum.
+    """
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"no header and no end at byte {archive.offset:,}")
@@ -75,7 +82,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _guarded(path: Path, stream: BinaryIO) -> BinaryIO:
-    """The stream, whose damage is found where it is read."""
+    """Returns the stream wrapped to raise UserError for damage, which shows only on reading."""
     return io.BufferedReader(_Guarded(path, stream), 2**16)
 
 

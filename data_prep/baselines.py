@@ -11,7 +11,10 @@ FITTED_ON = 20_000  # training examples
 
 
 def baselines(splits: dict[str, Split], documents: int, bag: str) -> dict[str, dict[str, float]]:
-    """The majority label, and logistic regression on how often each token occurs: `bag`."""
+    """Returns the accuracy of the majority label and of logistic regression on token frequencies.
+
+    bag: the name of the logistic regression.
+    """
     train = splits["train"]
     majority = np.bincount(train.labels).argmax()
     seen = spread(len(train.labels), FITTED_ON)
@@ -30,13 +33,16 @@ def baselines(splits: dict[str, Split], documents: int, bag: str) -> dict[str, d
 
 
 def spread(n: int, limit: int) -> np.ndarray:
-    """Up to `limit` of n examples, evenly spaced: files may hold them sorted by label."""
+    """Returns up to `limit` of n indices, evenly spaced, since files may be sorted by label."""
     return np.linspace(0, n - 1, min(limit, n)).astype(int)
 
 
 def frequencies(split: Split, documents: int, examples: np.ndarray | None = None) -> np.ndarray:
-    """(examples, 256): the share of each token in the document. Of two documents, [u * v, |u - v|]
-    of their shares' square roots."""
+    """Returns (examples, 256): the share of each token in the document.
+
+    Two documents give (examples, 512): [u * v, |u - v|], where u and v are the square roots of
+    their shares.
+    """
     examples = np.arange(len(split.labels)) if examples is None else examples
     shares = np.zeros((len(examples), documents, 256), np.float32)
     for row, example in enumerate(examples):

@@ -12,7 +12,7 @@ from lra.errors import UserError
 
 
 def report(tasks: list[str], data) -> None:
-    """Every task and variant: its passport and defects, or how it is made."""
+    """Prints the passport and defects of every task and variant, or the command that makes it."""
     for task in tasks:
         missing = []
         for variant in config.compose([f"task={task}"]).task.variants:
@@ -58,8 +58,8 @@ def passport(manifest: Manifest, pixels: bool) -> str:
 
 
 def defects(path: Path, manifest: Manifest, pixels: bool) -> list[str]:
-    """Returns the defects that packed data show by themselves; labels without a meaning need a
-    probe."""
+    """Returns the defects that packed data show by themselves. Meaningless labels do not show here;
+    they need a probe."""
     try:
         splits = {name: load(path, manifest, name) for name in manifest.counts}
     except UserError as error:
@@ -83,13 +83,13 @@ def defects(path: Path, manifest: Manifest, pixels: bool) -> list[str]:
         if n >= 200 and accuracy - 0.5 > 4 * (0.25 / n) ** 0.5:
             found.append(f"{rule} scores {100 * accuracy:.1f} % on test: it should tell nothing")
     shared = len(_keys(splits["train"], manifest) & _keys(splits["test"], manifest))
-    if shared and manifest.task != "text":  # whose original has some, noted at packing
+    if shared and manifest.task != "text":  # IMDb has some, and packing notes them
         found.append(f"{shared} examples of test are also in train")
     return found
 
 
 def _keys(split: Split, manifest: Manifest) -> set[int]:
-    """A hash of each example's tokens."""
+    """Returns the set of the hashes of each example's tokens."""
     ids, offsets, labels = split
     per, keys = manifest.documents, set()
     with progress(f"comparing {manifest.task}/{manifest.variant}", len(labels)) as advance:

@@ -1,4 +1,4 @@
-"""Fetches one file: resumed where it stopped, checked, and only then given its name."""
+"""Downloads one file: resumes where it stopped, checks the file, and only then names it."""
 
 import json
 import urllib.error
@@ -17,8 +17,11 @@ TIMEOUT = 30  # seconds without a byte
 
 
 class Download(NamedTuple):
-    """sha256: of the file, where its publisher or several users of it agree on one; else None, and
-    the sum of the first download is recorded and asked of every later one."""
+    """A file to download.
+
+    sha256: the file's sum, if its publisher or several of its users agree on one. If None, the sum
+    of the first download is recorded and expected of every later download.
+    """
 
     url: str
     name: str
@@ -26,12 +29,15 @@ class Download(NamedTuple):
 
 
 class Broken(Exception):
-    """The connection; told apart from a disk that is full."""
+    """A connection that broke, as opposed to a disk that is full."""
 
 
 def fetch(original: Download, folder: Path) -> Path:
-    """The file in `folder`, downloaded if it is not there. Raises UserError, and keeps what has
-    arrived for the next try unless it is known to be wrong."""
+    """Returns the file in `folder`, and downloads it first if it is absent.
+
+    Raises UserError. The bytes that arrived are kept for the next try, unless they are known to be
+    wrong.
+    """
     path = make_folder(folder) / original.name
     with locked(folder / f".{original.name}.lock"):
         if path.exists():
@@ -49,12 +55,12 @@ def fetch(original: Download, folder: Path) -> Path:
 
 
 def _receive(original: Download, partial: Path) -> None:
-    """Appends what is missing of the file to `partial`."""
+    """Appends the missing bytes of the file to `partial`."""
     done = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(original.url, headers={"Range": f"bytes={done}-"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            if answer.status != 206:  # the server has no ranges: from the start
+            if answer.status != 206:  # the server has no ranges: start again
                 done = 0
             length = answer.headers.get("Content-Length")
             total = done + int(length) if length else None

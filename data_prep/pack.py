@@ -39,7 +39,7 @@ class Split(NamedTuple):
 
 
 def split_of(documents: Iterable[np.ndarray], labels: Iterable[int], per_example: int = 1) -> Split:
-    """Documents of any length, `per_example` of them for each label."""
+    """Returns the split of documents of any length, `per_example` of them for each label."""
     documents = list(documents)
     offsets = np.zeros(len(documents) + 1, np.int64)
     np.cumsum([len(d) for d in documents], out=offsets[1:])
@@ -49,7 +49,7 @@ def split_of(documents: Iterable[np.ndarray], labels: Iterable[int], per_example
 
 
 def split_of_rows(array: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Split:
-    """The rows `index` of an array of images (n, pixels)."""
+    """Returns the split of the rows `index` of an array of images (n, pixels)."""
     offsets = np.arange(len(index) + 1, dtype=np.int64) * array.shape[1]
     return Split(Picked(array, index), offsets, np.asarray(labels[index], np.uint8))
 
@@ -71,12 +71,12 @@ class Manifest(BaseModel):
     label_counts: dict[str, list[int]]
     token_percentiles: dict[str, dict[str, int]]
     baselines: dict[str, dict[str, float]]  # name -> split -> accuracy of a trivial rule
-    notes: list[str] = []  # what a user should know of these data: defects, duplicates
+    notes: list[str] = []  # defects and duplicates that a user should know of
     sha256: dict[str, dict[str, str]]  # split -> array -> sum
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the data themselves: the same files by another way are the same data."""
+        """The hash of the data themselves: equal files made in another way have the same hash."""
         what = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
@@ -85,7 +85,7 @@ class Manifest(BaseModel):
         return self.sha256["val"] == self.sha256["test"]
 
     def must_be(self, task, data, path: Path) -> None:
-        """Data found on disk are used only if they are what the configuration asks for."""
+        """Raises UserError unless the data on disk are the ones that the configuration asks for."""
         if self.generator is not None and data.archive is not None:
             raise UserError(
                 f"{path} was generated, but data.archive={data.archive} asks for files: "
@@ -93,7 +93,7 @@ class Manifest(BaseModel):
             )
         rules = {"seed": data.seed, **task.variants[task.variant]}
         ours: dict[str, Any] = dict(self.generator or self.reader or {})
-        if not ours.get("left_out"):  # damaged images, of a release that is known to have some
+        if not ours.get("left_out"):  # images left out as damaged lower the counts
             ours = {**ours, "counts": self.counts}
         for key, value in ours.items():
             if key in rules and rules[key] != value:
@@ -105,7 +105,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Reads the manifest; None where the data set is absent or incomplete."""
+    """Returns the manifest; None if the data set is absent or incomplete."""
     file = path / "manifest.json"
     if not file.exists():
         return None
@@ -119,7 +119,10 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
-    """Writes the splits, then the manifest. Whatever stops it before the end leaves no data set."""
+    """Writes the splits, then the manifest, and returns the manifest.
+
+    Data without a manifest do not count as a data set, so a process that is stopped leaves none.
+    """
     (path / "manifest.json").unlink(missing_ok=True)
     sums, percentiles = {}, {}
     for name, split in splits.items():

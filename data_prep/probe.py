@@ -2,11 +2,12 @@
 
 Trains a small reference on train and scores it on val (never on test): byte n-grams for Text and
 Retrieval, a convolutional network for Image, Pathfinder and Path-X, the root operator for ListOps.
+
 A copy of Path-X is in circulation on which networks that see the whole picture stay at chance
-(google-research/long-range-arena#38), and nothing but training shows that. This network does it for
-the easy level (contour_length 6 at 32 pixels: pytest -m slow tests/data_prep/test_snakes.py). On
-contour_length 14 it stays at chance on good data too; 9, and larger pictures, were not tried. For
-all of these a score at chance is answered with "inconclusive".
+(google-research/long-range-arena#38), and only training shows this. The network here learns the
+easy level (contour_length 6 at 32 pixels: pytest -m slow tests/data_prep/tasks/test_snakes.py). At
+contour_length 14 the network stays at chance on good data too; 9, and larger pictures, were not
+tried. For all of these a score at chance is answered with "inconclusive".
 """
 
 import numpy as np
@@ -18,8 +19,8 @@ from data_prep.progress import progress
 from lra.errors import UserError
 from lra.objective import Score, share_score
 
-STEPS, BATCH = 1500, 64  # of the convolutional network
-EXAMPLES = 20_000  # of train, for the n-grams
+STEPS, BATCH = 1500, 64  # for the convolutional network
+EXAMPLES = 20_000  # training examples for the n-grams
 
 
 def main(cfg) -> None:
@@ -55,7 +56,10 @@ def main(cfg) -> None:
 
 
 def n_grams(train: Split, val: Split, documents: int) -> Score:
-    """Bags of 1 to 4 bytes, hashed. Of two documents, the n-grams that they share."""
+    """Returns the score on val of logistic regression on hashed bags of 1 to 4 bytes.
+
+    The features of two documents are the n-grams that they share.
+    """
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import SGDClassifier
 
@@ -82,7 +86,7 @@ def n_grams(train: Split, val: Split, documents: int) -> Score:
 def convolutional(
     train: Split, val: Split, label_counts: list[int], steps: int = STEPS
 ) -> tuple[Score, np.ndarray]:
-    """The score on (up to 5,000 of) val, and which of them were right."""
+    """Returns the score on up to 5,000 examples of val, and which of these were right."""
     import torch
     import torch.nn.functional as F
 
@@ -119,7 +123,7 @@ def convolutional(
 
 
 def network(side: int, num_classes: int):
-    """Convolutions with stride 2 down to 8 x 8, then two layers that see the whole picture."""
+    """Returns a network: convolutions down to 8 x 8, then two layers that see the whole picture."""
     from torch import nn
 
     def convolution(i: int, o: int, stride: int) -> nn.Module:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields advance(done)."""
+    """Yields advance(done), which moves the bar to `done` of `total`."""
     bar = Progress(console=Console(stderr=True), transient=True)
     start, job = time.monotonic(), None
 

@@ -18,11 +18,11 @@ def find(
     wanted: re.Pattern,
     original: Download | None,
 ) -> Path:
-    """The first source that there is.
+    """Returns the first source that exists.
 
-    names: what the task's folder (or file) below LRA_ARCHIVES may be called. wanted: a member that
-    the source must hold; an LRA_ARCHIVES folder without it is passed over. original: what to
-    download, to <data.root>/downloads; None where nobody offers the files.
+    names: the possible names of the task's folder or file below LRA_ARCHIVES. wanted: a member that
+    the source must hold; an entry of LRA_ARCHIVES without it is passed over. original: the file to
+    download to <data.root>/downloads; None if nobody offers the files.
     """
     if data.archive is not None:
         path = Path(data.archive)
@@ -41,7 +41,7 @@ def find(
 
 
 def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
-    """The first of `names` below LRA_ARCHIVES that holds a wanted member."""
+    """Returns the first of `names` below LRA_ARCHIVES that holds a wanted member, or None."""
     root = os.environ.get("LRA_ARCHIVES")
     if root and not Path(root).is_dir():
         raise UserError(f"LRA_ARCHIVES={root} is no folder: correct it, or unset it.")
@@ -53,8 +53,8 @@ def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
 
 
 def describe(path: Path, wanted: re.Pattern) -> str:
-    """Describes the source for a manifest: names and, of archives that hold wanted members, sums;
-    no absolute path."""
+    """Describes the source for a manifest: names, without absolute paths, and the sums of archives
+    that hold wanted members."""
     if not path.is_dir():
         return f"{path.name} (sha256 {sha256(path)})"
     loose, archives = False, []

@@ -1,8 +1,8 @@
-"""The certificate of a model: what is proven of it, by running the tests that prove it.
+"""The certificate of a model: the properties that its tests prove, found by running the tests.
 
-A test says what it proves with the marker proof(of). Those in tests/models/test_classifier.py hold
-for every model; the others are about the mechanism in the file that they mirror, whose WITHOUT says
-why the model lacks a proof.
+A test names the property that it proves with the marker proof(of). The tests in
+tests/models/test_classifier.py hold for every model. Every other test is about the mechanism in the
+file that it mirrors; WITHOUT in the test file says why the model lacks a proof.
 """
 
 import json
@@ -20,7 +20,7 @@ from lra.errors import UserError, one_of
 from lra.files import replacing
 
 ROOT = config.CONF.parent
-# What can be proven, and what that means.
+# The properties that can be proven, with their meanings.
 PROOFS = {
     "definition": "outputs and gradients equal the method written plainly in float64",
     "limit": "equal to exact attention where the method is exact",
@@ -37,11 +37,11 @@ PROOFS = {
     "learns": "learns 64 ListOps examples by heart",
 }
 FAILS = "FAILS"
-Findings = dict[tuple[str, str], list]  # (model, proof) -> what its tests found
+Findings = dict[tuple[str, str], list]  # (model, proof) -> findings of its tests
 
 
 def named(models: str) -> list[str]:
-    """Returns the models of `all`, or of names between commas."""
+    """Returns all models for `all`, else the models named between commas."""
     known = config.models()
     chosen = known if models == "all" else models.split(",")
     for model in chosen:
@@ -51,21 +51,21 @@ def named(models: str) -> list[str]:
 
 
 def mechanism(model: str) -> str:
-    """Returns the file in models/ that makes the model what it is."""
+    """Returns the name of the file in models/ that defines the model's mechanism."""
     block = config.plain(config.compose([f"model={model}"]).model.block)
     own = block["_target_"] != "models.block.Block"
     return (block if own else block["mixer"])["_target_"].split(".")[1]
 
 
 class Certificate:
-    """A pytest plugin: keeps the tests that prove something of these models, and their outcome."""
+    """A pytest plugin: keeps the tests that prove something of these models, and their outcomes."""
 
     def __init__(self, chosen: list[str]):
         self.files = {f"test_{mechanism(model)}": model for model in chosen}
         self.chosen = chosen
         self.proves: dict[str, tuple[str, str]] = {}  # test -> (model, proof)
         self.outcomes: Findings = defaultdict(list)  # (model, proof) -> (outcome, reason)
-        self.differences: Findings = defaultdict(list)  # (model, proof) -> of the comparisons
+        self.differences: Findings = defaultdict(list)  # of the tests' comparisons
 
     def pytest_collection_modifyitems(self, config, items) -> None:
         kept = []
@@ -81,7 +81,7 @@ class Certificate:
 
     def pytest_runtest_logreport(self, report) -> None:
         proves = self.proves[report.nodeid]
-        if report.when == "teardown":  # when the properties are complete
+        if report.when == "teardown":  # only then are the properties complete
             self.differences[proves] += dict(report.user_properties).values()
         if report.when != "call" and report.outcome == "passed":
             return

@@ -1,4 +1,4 @@
-"""Writing so that a kill, a full disk or a second process leaves no half-written file behind."""
+"""Writes files so that a kill, a full disk or a second process leaves none half-written."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,7 @@ from lra.errors import UserError
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """Turns what the disk refuses into one sentence."""
+    """Turns an error of the disk into a UserError of one sentence."""
     try:
         yield
     except OSError as error:
@@ -56,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_new(path: Path, content: bytes) -> bool:
-    """Writes `path` whole or not at all; False, and nothing written, if it exists already."""
+    """Writes `path` whole or not at all; writes nothing and returns False if it exists already."""
     make_folder(path.parent)
     with reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
@@ -77,7 +77,7 @@ def write_new(path: Path, content: bytes) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`; waits for another holder of this machine.
+    """Holds the lock file `path`; waits for another holder on this machine.
 
     The kernel drops the lock when its holder dies, so a kill leaves nothing to clean up.
     """

@@ -1,4 +1,4 @@
-"""Facts of the machine and of the checkout, for rows and checkpoints. Imports nothing of lra."""
+"""Facts about the machine and the checkout, for rows and checkpoints. Imports nothing of lra."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ def commit() -> tuple[str | None, bool | None]:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
             return None, None  # installed inside somebody else's checkout
-        code = ("run.py", "lra", "models", "data_prep", "conf")  # what can change a number
+        code = ("run.py", "lra", "models", "data_prep", "conf")  # the code that can change a number
         changes = git("status", "--porcelain", "--", *code)
         return git("rev-parse", "HEAD"), bool(changes)
     except (OSError, subprocess.CalledProcessError):
@@ -66,7 +66,7 @@ def describe(cfg) -> dict:
         "attention": "torch scaled_dot_product_attention",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        # not by importing it, which takes seconds
+        # Importing Lightning for its version would take seconds.
         "lightning": version("pytorch-lightning"),
         "numpy": version("numpy"),
         "cuda": torch.version.cuda if on_gpu else None,

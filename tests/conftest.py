@@ -22,7 +22,7 @@ TINY = [
 ]
 MODELS = config.models()
 
-# Budgets that leave several blocks, and less than one feature a token, of 60 tokens.
+# Budgets that give several blocks, and less than one feature a token, for 60 tokens.
 SMALL = {
     "bigbird": {"block": 8, "random_blocks": 2},
     "informer": {"features": 16},
@@ -38,7 +38,7 @@ SMALL = {
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """The longest test first, so that of two workers none waits for it at the end."""
+    """Puts the longest test first, so that no worker waits for it at the end."""
     items.sort(key=lambda item: item.name != "test_every_command_runs")
 
 
@@ -76,7 +76,7 @@ class Runner:
         ]
 
     def command(self, *overrides: str) -> list[str]:
-        flags = [o for o in overrides if o.startswith("-")]  # which Hydra wants in front
+        flags = [o for o in overrides if o.startswith("-")]  # Hydra wants them in front
         settings = [o for o in overrides if not o.startswith("-")]
         return [sys.executable, str(ROOT / "run.py"), *flags, *self.common, *settings]
 

@@ -1,4 +1,4 @@
-"""Tiny archives laid out like the original ones, and what must be said to accept their counts."""
+"""Tiny archives laid out like the original ones, and the overrides that accept their counts."""
 
 import io
 import pickle
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def reviews(seed: int = 0) -> dict[str, bytes]:
-    """Member -> content of an aclImdb archive; the words give the label away."""
+    """Returns member -> content of an aclImdb archive; the words give the label away."""
     rng = np.random.default_rng(seed)
     files = {}
     for split, n in (("train", TRAIN + VAL), ("test", TEST)):
@@ -58,7 +58,7 @@ def papers(seed: int = 0) -> dict[str, bytes]:
 
 
 def colours(seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """CIFAR-10 batches of 6 images, and of 10 to test."""
+    """Returns CIFAR-10 batches of 6 training images each, and a test batch of 10."""
     rng = np.random.default_rng(seed)
     sizes = dict.fromkeys([f"data_batch_{i}" for i in range(1, 6)], (TRAIN + VAL) // 5)
     return {
@@ -84,7 +84,7 @@ def cifar_binary() -> dict[str, bytes]:
 
 
 def release(n: int = 12, resolution: int = 32) -> dict[str, bytes]:
-    """Pathfinder's PNG files in two batches with their metadata."""
+    """Returns Pathfinder's PNG files in two batches, with their metadata."""
     pixels, labels = snakes.images(resolution, 14, 2 * n, np.random.default_rng(0))
     root = f"lra_release/pathfinder{resolution}/curv_contour_length_14"
     files = {}
@@ -101,7 +101,7 @@ def release(n: int = 12, resolution: int = 32) -> dict[str, bytes]:
 
 
 def prepared(task: str, tmp_path: Path, source: Path | None, *overrides: str):
-    """(manifest, splits) of a tiny data set below tmp_path, made from `source`."""
+    """Returns (manifest, splits) of a tiny data set below tmp_path, made from `source`."""
     cfg = config.compose([f"task={task}", *SETTINGS[task], *overrides])
     cfg.data.root, cfg.data.archive = str(tmp_path / "data"), source and str(source)
     manifest = data_prep.prepare(cfg.task, cfg.data)
@@ -127,7 +127,7 @@ def write_folder(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def write_all(root: Path) -> Path:
-    """A folder for LRA_ARCHIVES."""
+    """Writes a folder for LRA_ARCHIVES and returns it."""
     write_tar(root / "imdb/reviews.bin", reviews(), "w:xz")
     write_tar(root / "aan/papers.tar", papers(), "w")
     write_tar(root / "cifar10/cifar.tar.gz", cifar_python())

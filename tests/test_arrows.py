@@ -1,5 +1,8 @@
-"""The arrows of the house: who may import whom. The rooms are in the order of a run, the ground
-first; a room imports what stands in its line and nothing else of ours, also inside functions."""
+"""The arrows of the house: the rooms (packages) that each room may import.
+
+The rooms are in the order of a run, the ground first. A room imports only the rooms in its line of
+MAY_IMPORT and nothing else of ours, also inside functions.
+"""
 
 import ast
 from graphlib import TopologicalSorter
@@ -42,7 +45,7 @@ PRINTS_ONCE = {"lra.report.submit"}  # to see whether a table can print the row
 
 
 def modules() -> dict[str, Path]:
-    """Name -> file of every module of ours."""
+    """Returns name -> file of every module of ours."""
     found = {"run": ROOT / "run.py"}
     for folder in ("lra", "models", "data_prep"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -55,7 +58,7 @@ MODULES = modules()
 
 
 def imports(name: str) -> set[str]:
-    """The modules of ours that a module names in its imports, wherever they stand in it."""
+    """Returns the modules of ours that a module imports, at the top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         if isinstance(node, ast.Import):
@@ -115,7 +118,7 @@ def test_every_package_says_what_it_is_for():
 
 
 def strings(tree: ast.AST) -> set[str]:
-    """The names, attributes and texts of a module, docstrings left out."""
+    """Returns the names, attributes and texts of a module, without its docstrings."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -143,7 +146,7 @@ ACCURACY = {
 
 
 def test_only_the_objective_knows_its_metric():
-    """All code that trains, stores, compares and prints asks the objective."""
+    """The code that trains, stores, compares and prints asks the objective."""
     knowing = {
         name
         for name, path in MODULES.items()

@@ -1,4 +1,4 @@
-"""One sweep through everything that happens to sweeps: python -m pytest tests/test_chaos.py"""
+"""Runs one sweep through everything that happens to sweeps: python -m pytest tests/test_chaos.py"""
 
 import json
 import os
@@ -16,8 +16,8 @@ import pytest
 from lra.store import runs
 from tests.conftest import ROOT
 
-# 24 cells: of every 4 one is fine at this learning rate and one at another size, one raises (65 is
-# no multiple of the heads), one asks for terabytes; and half of the fine ones diverge.
+# 24 cells: of the four sizes two are fine, 65 raises (it is not a multiple of the heads), and the
+# last one asks for terabytes. Half of the fine cells diverge, at the higher learning rate.
 GRID = ["seed=0,1,2", "optim.lr=1e-3,1e30", "model.d_model=64,32,65,2000000", "optim.clip=null"]
 WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
 SOON = ["results.renew=0.5", "results.expire=5", "trainer.checkpoint_seconds=0"]
@@ -34,7 +34,7 @@ def expected(row):
 
 
 def cells_of(run):
-    """The processes that compute a cell of this test."""
+    """Yields the processes that compute a cell of this test."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if f"results.root={run.results.parent}" in words and "-m" not in words:
@@ -54,7 +54,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
     quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     chance = random.Random(0)
 
-    # the disk is full: whatever is larger than 4 kB cannot be written
+    # The disk is full: a file larger than 4 kB cannot be written.
     limited = " ".join(f"'{word}'" for word in [command[0], "-B", *command[1:]])
     full = subprocess.Popen(["bash", "-c", f"ulimit -f 4; exec {limited}"], **quiet)
     time.sleep(45)

@@ -1,4 +1,4 @@
-"""Killed at random steps, many times: the predictions are those of a run that was not killed."""
+"""A run that is killed at random steps, many times, makes the predictions of an unbroken run."""
 
 import random
 import signal
@@ -24,7 +24,7 @@ def archives_root(tmp_path_factory):
 
 @pytest.fixture
 def runner(request, tiny_root, archives_root, tmp_path, monkeypatch):
-    """task, name of a results folder -> a Runner."""
+    """Returns a function: task, name of a results folder -> a Runner."""
     monkeypatch.setenv("LRA_ARCHIVES", str(archives_root / "archives"))
 
     def make(task, name):

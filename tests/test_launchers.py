@@ -25,7 +25,7 @@ def launcher(name):
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_a_sweep_leaves_each_row_once_and_says_what_failed(run, name):
-    """Three cells, one of which diverges; then the same call skips what is done."""
+    """Runs four cells, two of which diverge; then the same call skips the done ones."""
     sweep = ["-m", "optim.lr=1e-3,1e30", "optim.clip=null", "seed=0,1", *launcher(name)]
     first = run(*sweep)
     assert first.returncode == 1, first.stderr
@@ -37,7 +37,7 @@ def test_a_sweep_leaves_each_row_once_and_says_what_failed(run, name):
 
 
 def test_two_jobs_on_one_machine_share_its_cores(run):
-    """One thread each on two cores, unless trainer.threads says otherwise."""
+    """Gives each job half of the cores, since trainer.threads is not set."""
     run.common.remove("trainer.threads=1")
     result = run("-m", "seed=0,1", *launcher("joblib"))
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Every command of the README, through bash, in its smoke form: in a folder that links to the
+"""Runs every command of the README through bash in a smoke form: in a folder that links to the
 project, with a few steps on a tiny ListOps."""
 
 import os
@@ -89,7 +89,7 @@ CLUSTER = re.findall(r"^# (python run\.py -m .*)$", (ROOT / "README.md").read_te
 
 @pytest.mark.parametrize("command", CLUSTER)
 def test_the_command_for_a_cluster_composes(command):
-    """Nothing more is possible without one."""
+    """Composes the command only, since running it needs a cluster."""
     launcher = re.search(r"hydra/launcher=([a-z]+)", command).group(1)
     package = {"slurm": "submitit"}.get(launcher, launcher)
     pytest.importorskip(

@@ -13,12 +13,12 @@ import torch
 from lra.store import runs
 from tests.conftest import ROOT, TINY
 
-# seconds of training, to be ended before their time
+# Seconds of training, which a test ends early.
 LONG = ["max_steps=5000", "val_every=100", "trainer.checkpoint_seconds=0.2"]
 
 
 def one_sentence(result, *words, code=1):
-    """A mistake ends in one line on stderr that says what to do, and no traceback."""
+    """Asserts that a mistake ends in one line on stderr that says what to do, and no traceback."""
     assert result.returncode == code, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, result.stderr
@@ -142,7 +142,7 @@ def test_a_signal_finishes_the_step_and_leaves_a_checkpoint(run, number, code):
 
 
 def test_a_second_ctrl_c_exits_at_once(run):
-    # a step of this one takes two seconds, so that both signals fall inside one
+    # A step of this model takes two seconds, so that both signals fall inside one step.
     slow = ["model.d_model=512", "model.d_ff=4096", "batch_size=192", "max_eval_examples=1"]
     child = run.start(*LONG, *slow, "trainer.checkpoint_seconds=0")
     until_checkpoint(run, child)
@@ -261,7 +261,7 @@ def test_altered_data_end_in_one_sentence(run, tmp_path):
 
 
 def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(run):
-    """A file-size limit stands in for the full disk. Then the same command succeeds."""
+    """A file-size limit stands in for the full disk. Afterwards the same command succeeds."""
     python, *arguments = (f"'{word}'" for word in run.command())
     # -B: Python itself would leave truncated .pyc files on the full disk
     command = " ".join([python, "-B", *arguments])
@@ -283,7 +283,7 @@ def test_one_cell_is_run_by_one_process(run):
 
 
 def test_a_worker_that_was_stopped_for_long_writes_nothing(run):
-    """The second one takes the cell over and finishes it; the first one wakes up and ends."""
+    """The second worker takes the cell over and finishes it; the first one wakes up and ends."""
     soon = ["results.renew=0.2", "results.expire=2", "max_steps=300", *LONG[1:]]
     child = run.start(*soon)
     until_checkpoint(run, child)
@@ -337,7 +337,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("logger", ["wandb", pytest.param("tensorboard", marks=pytest.mark.slow)])
 def test_a_tracker_that_cannot_start_costs_nothing(run, tmp_path, monkeypatch, logger):
-    """Hides its package: curves go to CSV files."""
+    """Hides the tracker's package: the curves go to CSV files."""
     package = tmp_path / "packages" / logger
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('not installed')")
@@ -381,7 +381,7 @@ def test_the_configuration_says_where_the_preset_comes_from():
     "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 0)]
 )
 def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, number, code, phase):
-    """The splits are large, the steps few: almost all of the time is evaluation."""
+    """Takes large splits and few steps, so that evaluation takes almost all of the time."""
     steps = 2 if phase == "validation" else 1
     settings = [
         "task.variants.short.counts.train=256",
@@ -408,7 +408,7 @@ def test_a_signal_inside_an_evaluation_loses_one_step_at_most(run, tmp_path, num
 
 @pytest.mark.slow
 def test_two_ranks_train_and_score_every_example(run):
-    """On CPU; the code for GPUs differs in the device alone."""
+    """Runs on CPU; the code for GPUs differs in the device alone."""
     settings = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = run(*settings, "batch_size=4", "max_steps=6", "val_every=2")
     assert result.returncode == 0, result.stderr
@@ -416,7 +416,7 @@ def test_two_ranks_train_and_score_every_example(run):
     assert row.test_score.n == 50
     assert row.environment["devices"] == 2
     assert len(list(run.results.parent.glob("runs/**/*.json"))) == 1
-    # one process scores the same checkpoint: each prediction equal, so none twice and none lost
+    # One process scores the checkpoint equally, so no prediction occurs twice or is lost.
     (saved,) = run.results.parent.glob("work/*/selected.ckpt")
     again = run(f"evaluate={saved}", f"results.path={run.results.parent}")
     assert again.returncode == 0, again.stderr
@@ -426,7 +426,7 @@ def test_two_ranks_train_and_score_every_example(run):
 
 @pytest.mark.slow
 def test_ranks_add_up_to_the_batch_of_one_process(run):
-    """Without dropout two ranks, each in parts, train to what one process trains to."""
+    """Two ranks, each in parts and without dropout, train to the weights of one process."""
     steps = ["model.dropout=0", "max_steps=6", "val_every=2"]
     assert run(*steps).returncode == 0
     ranks = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -447,7 +447,7 @@ def test_ranks_add_up_to_the_batch_of_one_process(run):
 
 @pytest.mark.slow
 def test_the_short_variant_shows_that_structure_is_learned(run, tmp_path):
-    """After 1,000 steps already above what the root operator tells."""
+    """Scores above the rule that sees the root operator, within 1,500 steps."""
     command = [
         *run.command()[:2],
         "task.variant=short",

@@ -1,4 +1,4 @@
-"""End to end: every task through run.py, from tiny archives, and what its data teach a model."""
+"""End to end: every task through run.py, from tiny archives; and the signal in the real data."""
 
 import os
 
@@ -115,7 +115,8 @@ def test_a_row_selected_on_test_says_so(root, tmp_path):
 
 @pytest.mark.parametrize("preset", sorted((config.CONF / "preset/paper").glob("*/*.yaml")))
 def test_every_published_setting_trains(preset, tmp_path):
-    """One step of one example, on random ids at the preset's own size, up to 512 of its length."""
+    """Computes the gradient of one example, on random ids at the preset's own size, but for at most
+    512 of its length."""
     task, model = preset.parent.name, preset.stem
     cfg = Configuration.of([f"task={task}", f"model={model}", "protocol=paper"]).cfg
     net = instantiate(cfg.model.net)
@@ -154,7 +155,7 @@ def real(task, model, root, *overrides):
 
 
 def fit(net, x, lengths, labels, steps=400):
-    """Full-batch training until every label is known; returns the share that is."""
+    """Trains on the full batch until every label is known; returns the share of known labels."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for step in range(steps):
         logits = net(x, lengths)
@@ -187,8 +188,8 @@ def test_overfits_64_real_examples(task, model, real_root, archives):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("task", ["text", "image"])
 def test_with_shuffled_labels_it_scores_chance(task, model, real_root, archives):
-    """200 steps on labels that mean nothing, then 500 examples of val: the majority label's share,
-    at a two-sided p of 0.001."""
+    """Trains 200 steps on shuffled labels; the share of 500 examples of val that the model gets
+    right then does not differ from 1 / classes, at a two-sided p of 0.001."""
     from scipy import stats
 
     data, net = real(task, model, real_root)

@@ -2,7 +2,7 @@
 
 A fresh interpreter spends five seconds on importing torch and Lightning. Here a server, started as
 a fresh interpreter, imports them once and forks for each command: a process with its own pid,
-signals, environment and output. The cells of sweeps start from nothing.
+signals, environment and output. The cells of sweeps start as fresh interpreters.
 """
 
 import atexit
@@ -30,8 +30,10 @@ OUTPUTS = ("stdout", "stderr")
 
 
 class Popen:
-    """The part of subprocess.Popen that the tests use. command: the words behind `python`, a script
-    or -m and a module, then arguments."""
+    """The part of subprocess.Popen that the tests use.
+
+    command: the words after `python`, a script or -m and a module, then arguments.
+    """
 
     def __init__(self, command: list[str], env: dict[str, str] | None = None, cwd: str = str(ROOT)):
         self.args = command
@@ -84,8 +86,8 @@ sys.exit(code)
 
 
 class Shell:
-    """Lets commands of a shell run warm. As a context: the words that stand for `python` there, a
-    client of 20 ms that hands its arguments, environment and folder to this process."""
+    """Lets commands of a shell run warm. The context yields the words that replace `python` in the
+    shell: a client of 20 ms that hands its arguments, environment and folder to this process."""
 
     def __enter__(self) -> list[str]:
         self.folder = Path(tempfile.mkdtemp())

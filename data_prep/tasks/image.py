@@ -1,10 +1,11 @@
 """Image: CIFAR-10 (Krizhevsky 2009) as a sequence of 1,024 grey pixels, row by row.
 
-Reads the official python archive (pickles, by an unpickler that can build nothing but arrays and
-plain types) or the binary one. Grey is what LRA's loader makes of the colours (tf.image):
+Reads the official python archive or the binary one. The python archive holds pickles, which are
+read by an unpickler that can build nothing but arrays and plain types. Colours become grey as in
+LRA's loader (tf.image):
     floor(255.5 * (0.2989 R + 0.5870 G + 0.1140 B) / 255)
-Ids are the grey values 0-255. LRA takes the first 90 % of TensorFlow Datasets' order as train; here
-val is 5,000 images of the original training set drawn by data.seed.
+Ids are the grey values 0-255. LRA trains on the first 90 % of TensorFlow Datasets' order; here val
+is 5,000 images of the original training set, drawn by data.seed.
 """
 
 import io
@@ -71,13 +72,13 @@ def make(task, data, path: Path) -> Manifest:
 
 
 def grey(colours: np.ndarray) -> np.ndarray:
-    """(n, 3072) uint8, planes R, G, B -> (n, 1024) uint8."""
+    """Returns the grey values (n, 1024) uint8 of colours (n, 3072) uint8, in planes R, G, B."""
     planes = colours.reshape(len(colours), 3, 1024).astype(np.float32) / np.float32(255)
     return (np.einsum("c,ncp->np", GREY, planes) * np.float32(255.5)).astype(np.uint8)
 
 
 def read(origin: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Batch name -> (colours (n, 3072), labels (n,))."""
+    """Returns batch name -> (colours (n, 3072), labels (n,))."""
     batches = {}
     for name, stream in archive.members(origin, BATCH):
         batch, binary = BATCH.search(name).groups()
@@ -135,7 +136,7 @@ class PlainUnpickler(pickle.Unpickler):
 
 
 class _Type:
-    """Stands for a numpy dtype of numbers: of its pickled state only the byte order is taken."""
+    """Stands for a numpy dtype of numbers; only the byte order of its pickled state is used."""
 
     def __init__(self, name, *_):
         self.dtype = np.dtype(name.decode() if isinstance(name, bytes) else name)

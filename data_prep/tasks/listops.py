@@ -2,8 +2,9 @@
 
 Rules (google-research/long-range-arena, lra_benchmarks/data/listops.py): a node below max_depth is
 an operator with probability 0.25, else a digit; an operator is MIN, MAX, MED or SM and has 2 to 10
-arguments, all uniform; an expression counts if its number of tokens (parentheses left out) lies in
-the range; MED truncates the mean of the middle two; SM is the sum modulo 10. No example twice.
+arguments, all uniform; an expression counts if its number of tokens (parentheses left out) is in
+the range; MED truncates the mean of the middle two; SM is the sum modulo 10. No example occurs
+twice.
 
 Vocabulary: the digits 0-9 are ids 0-9, then [MIN [MAX [MED [SM and the closing ].
 """
@@ -30,7 +31,7 @@ MAX_ARGUMENTS = 10
 OPERATOR_PROBABILITY = 0.25
 
 VERSION = 1  # raise it when the same seed gives other data
-SHARD = 500  # expressions of one random stream: the data depend on it, not on the threads
+SHARD = 500  # expressions per random stream: the data depend on it, not on the threads
 
 
 def make(task, data, path: Path) -> Manifest:
@@ -59,7 +60,10 @@ def make(task, data, path: Path) -> Manifest:
 
 
 def generate(rules, seed: int, processes: int | None = None) -> dict[str, Split]:
-    """The same splits for a seed, however many threads work (numba lets them run in parallel)."""
+    """Returns splits that depend on the seed, not on the number of threads.
+
+    Threads run in parallel, since numba releases the interpreter's lock.
+    """
     total = sum(rules.counts.values())
     threads = processes or len(os.sched_getaffinity(0))
     seen: set[bytes] = set()
@@ -87,7 +91,7 @@ def generate(rules, seed: int, processes: int | None = None) -> dict[str, Split]
         for future in running:
             future.cancel()
 
-    # Shuffled before the split: where short expressions repeat, the late ones are the rare ones.
+    # Shuffled before the split: repeated short expressions are dropped, so late ones are rarer.
     order = np.random.default_rng([seed, 2**32]).permutation(total)
     splits, start = {}, 0
     for name in SPLITS:
@@ -123,7 +127,7 @@ def _expression(rng, out, max_depth):
     while True:
         if depth < max_depth and rng.random() < OPERATOR_PROBABILITY:
             arguments = 2 + int(rng.random() * (MAX_ARGUMENTS - 1))
-            owed += arguments + 1  # its own token is paid now: one owed argument fewer
+            owed += arguments + 1  # its arguments and bracket; its own token is paid below
             token = MIN + int(rng.random() * 4)
             missing[depth] = arguments
             depth += 1
@@ -152,8 +156,8 @@ def _expression(rng, out, max_depth):
 
 @njit(nogil=True, cache=True)
 def evaluate(ids):
-    """The value of one expression; -1 if it is not well formed."""
-    stack = np.empty(ids.size + 1, np.int64)  # operators as they stand, values below 10
+    """Returns the value of one expression; -1 if it is not well formed."""
+    stack = np.empty(ids.size + 1, np.int64)  # operators as their ids, values below 10
     top = 0
     for token in ids:
         if token < CLOSE:
@@ -182,7 +186,10 @@ def evaluate(ids):
 
 
 def _read(task, data) -> tuple[dict[str, Split], str]:
-    """The official TSV files: header, CR LF, parentheses around every pair, `]`."""
+    """Returns the splits of the official TSV files, and their source.
+
+    A file has a header, CR LF, parentheses around every pair, and `]`.
+    """
     wanted = re.compile(r"(^|/)basic_(train|val|test)\.tsv$")
     path = sources.find(task.name, data, ["listops"], wanted, None)
     splits = {}
@@ -253,7 +260,8 @@ def _root(ids, offsets):
 
 
 def baselines(splits: dict[str, Split]) -> dict[str, dict[str, float]]:
-    """Accuracy of the majority label of the training split, given what a trivial rule looks at."""
+    """Returns the accuracy of the training split's majority label, given the facts that a trivial
+    rule looks at."""
     columns = ["operator", "extreme", "arguments"]
     frames = {
         name: pd.DataFrame(_root(split.ids, split.offsets), columns=columns).assign(
@@ -275,8 +283,7 @@ def baselines(splits: dict[str, Split]) -> dict[str, dict[str, float]]:
             if seen:
                 table = train.groupby(seen).label.agg(lambda labels: labels.mode()[0])
                 answer = frame.join(table.rename("answer"), on=seen).answer
-                predicted = answer.fillna(
-                    predicted
-                )  # keys that training never showed: the rule before
+                # Keys that training never showed keep the answer of the previous rule.
+                predicted = answer.fillna(predicted)
             accuracy[rule][split] = float((predicted == frame.label).mean())
     return accuracy

@@ -1,9 +1,9 @@
 """Pathfinder and Path-X: does one dashed contour join the two discs? Grey pixels, row by row.
 
-Generated (data_prep/snakes.py) unless data.archive names LRA's release, or any folder or archive
-laid out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and metadata/<batch>.npy, which
-is text despite its name (one image a line, the fourth column its label). Damaged images (the
-release has at least one) are left out and listed in the manifest.
+The images are generated (data_prep/tasks/snakes.py) unless data.archive names LRA's release, or any
+folder or archive laid out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and
+metadata/<batch>.npy. A metadata file is text despite its name: one image a line, the fourth column
+its label. Damaged images (the release has at least one) are left out and listed in the manifest.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from lra.files import make_folder, replacing, reported
 
 FOLDERS = ("pathfinder", "lra_release", "lra_release.gz")
 VERSION = 1  # raise it when the same seed gives other data
-SHARD = 500  # images of one random stream: the data depend on it, not on the threads
+SHARD = 500  # images per random stream: the data depend on it, not on the threads
 COLUMNS = 11  # of a metadata line
 
 
@@ -49,7 +49,7 @@ def make(task, data, path: Path) -> Manifest:
         origin = sources.find(
             task.name, data, FOLDERS, pattern(rules.resolution, rules.contour_length), None
         )
-        make_folder(scratch)  # what a killed one left is cleared away with it (data_prep.prepare)
+        make_folder(scratch)  # data_prep.prepare removes it, with a killed process's files
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
             pixels, labels, rows, notes, left_out = read(
                 origin, rules.resolution, rules.contour_length, Path(folder) / "pixels", data
@@ -94,7 +94,7 @@ def make(task, data, path: Path) -> Manifest:
 
 
 def split(pixels, labels: np.ndarray, rows: np.ndarray, counts, seed: int) -> dict[str, Split]:
-    """`rows` of the images, dealt out by the seed; within a split they keep their order."""
+    """Returns splits of the images `rows`, dealt out by the seed; a split keeps their order."""
     order = np.random.default_rng([seed, 2**32]).permutation(len(rows))
     splits, start = {}, 0
     for name in ("train", "val", "test"):
@@ -108,7 +108,7 @@ def split(pixels, labels: np.ndarray, rows: np.ndarray, counts, seed: int) -> di
 
 
 class Shard:
-    """SHARD images on disk, mapped."""
+    """Up to SHARD images on disk, mapped."""
 
     def __init__(self, file: Path):
         self.pixels = np.load(file, mmap_mode="r")
@@ -116,7 +116,7 @@ class Shard:
 
 
 class Pixels:
-    """The shards as one array (n, pixels), of which rows are read where they are asked for."""
+    """The shards as one array (n, pixels) whose rows are read on demand."""
 
     dtype = np.dtype(np.uint8)
 
@@ -140,14 +140,17 @@ def recipe(rules, seed: int) -> dict:
 
 
 def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Shard]:
-    """All images in shards below `scratch`, the same for a seed whatever the number of threads
-    (numba lets them run in parallel). Shards that are there already are kept."""
+    """Returns all images, in shards below `scratch`. Shards that exist already are kept.
+
+    The images depend on the seed, not on the number of threads, which run in parallel since numba
+    releases the interpreter's lock.
+    """
     total = sum(rules.counts.values())
-    # the total is part of it: the last shard has what the others leave
+    # The total is part of the stamp, since it decides the size of the last shard.
     stamp = json.dumps([recipe(rules, seed), total], sort_keys=True)
     folder = scratch / hashlib.sha256(stamp.encode()).hexdigest()[:16]
     if scratch.exists():
-        for other in scratch.iterdir():  # of other rules
+        for other in scratch.iterdir():  # shards of other rules
             if other != folder:
                 shutil.rmtree(other)
     make_folder(folder)
@@ -160,6 +163,7 @@ def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Sha
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, i])))
         n = min(SHARD, total - i * SHARD)
         pixels, labels = snakes.images(rules.resolution, rules.contour_length, n, rng)
+        # The labels come first: a shard counts as complete when its pixels exist.
         for file, values in ((files[i].with_suffix(".labels.npy"), labels), (files[i], pixels)):
             with replacing(file) as temporary, open(temporary, "wb") as stream:
                 np.save(stream, values)
@@ -183,7 +187,8 @@ def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Sha
 
 
 def pattern(resolution: int, contour_length: int) -> re.Pattern:
-    """Groups: batch and number of an image; batch of a metadata file."""
+    """Returns the pattern of a level's files. Its groups: batch and number of an image; batch of a
+    metadata file."""
     level = snakes.LEVELS[contour_length]
     return re.compile(
         rf"(?:^|/)pathfinder{resolution}/{level}/"
@@ -194,15 +199,16 @@ def pattern(resolution: int, contour_length: int) -> re.Pattern:
 def read(
     origin: Path, resolution: int, contour_length: int, scratch: Path, data
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], int]:
-    """(pixels (n, resolution^2) mapped from `scratch`, labels (n,), the rows to use in the order of
-    batch and number, notes on what was left out, how many labelled images were).
+    """Returns (pixels (n, resolution^2) mapped from `scratch`, labels (n,), the rows to use in the
+    order of batch and number, notes on the images left out, the number of damaged or missing ones).
 
-    Every file is read once; images are decoded in parallel. An image that is there twice (an
-    archive beside what was extracted from it) is taken once. Raises UserError for metadata that
-    cannot be understood, by file and line."""
+    Every file is read once; images are decoded in parallel. An image that occurs twice (an archive
+    beside the files extracted from it) is taken once. Raises UserError, with file and line, for
+    metadata that cannot be understood.
+    """
     wanted = pattern(resolution, contour_length)
     label_of: dict[tuple[int, int], int] = {}
-    row_of: dict[tuple[int, int], int] = {}  # where an image's pixels are in `scratch`
+    row_of: dict[tuple[int, int], int] = {}  # the row of an image's pixels in `scratch`
     met: set[tuple[int, int]] = set()
     again = 0
     bad: dict[tuple[int, int], str] = {}
@@ -244,7 +250,7 @@ def read(
             met.add(key)
             waiting.append((key, pool.submit(decode, content, resolution)))
             advance(len(row_of))
-            if len(waiting) > 256:
+            if len(waiting) > 256:  # bounds the images that wait in memory
                 store_next()
         while waiting:
             store_next()
@@ -272,14 +278,14 @@ def read(
 
 
 def decode(content: bytes, resolution: int) -> bytes | str:
-    """The pixels, or what is wrong with the file."""
+    """Returns the pixels, or the defect of the file in words."""
     if not content:
         return "empty"
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             if picture.size != (resolution, resolution):
                 return f"{picture.width} x {picture.height} pixels"
-            picture.verify()  # the checksums of its chunks
+            picture.verify()  # compares the checksums of the file's chunks
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             return picture.convert("L").tobytes()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -289,7 +295,10 @@ def decode(content: bytes, resolution: int) -> bytes | str:
 def parse_metadata(
     name: str, content: bytes, batch: int, contour_length: int
 ) -> dict[tuple[int, int], int]:
-    """(batch, number) -> label. The first column names the batch, the sixth the contour length."""
+    """Returns (batch, number) -> label.
+
+    The first column of a line names the batch, the sixth the contour length.
+    """
     labels = {}
     for number, line in enumerate(content.splitlines(), start=1):
         columns = line.decode(errors="replace").split()

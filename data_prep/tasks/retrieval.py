@@ -1,11 +1,11 @@
-"""Retrieval: does one paper cite the other? Two documents an example, bytes, cut to seq_len each.
+"""Retrieval: does one paper cite the other? An example is two documents of up to seq_len bytes.
 
-Variant `aan`: LRA's files (ACL Anthology Network), new_aan_pairs.{train,eval,test}.tsv out of
-lra_release's tsv_data: no header; label, id1, id2, text1, text2. Their texts are written as Python
-bytes literals (b'...'), which LRA's loader reads as they stand; here the bytes they stand for are
-read.
+Variant `aan`: LRA's files (ACL Anthology Network), new_aan_pairs.{train,eval,test}.tsv from
+lra_release's tsv_data: no header; label, id1, id2, text1, text2. The texts are written as Python
+bytes literals (b'...'). LRA's loader reads the literals as they are written; here the bytes that
+they denote are read.
 Variant `scisumm`: a stand-in of real papers and citations, papers.tsv (id, text) and
-pairs.{train,eval,test}.tsv (label, id1, id2). Not comparable with aan.
+pairs.{train,eval,test}.tsv (label, id1, id2). Its scores do not compare with scores on aan.
 """
 
 import ast
@@ -39,7 +39,8 @@ VERSION = 1  # raise it when the same files give other data
 
 
 def variant_at_hand(data) -> str:
-    """aan, unless scisumm alone is in LRA_ARCHIVES: for those who did not choose."""
+    """Returns the variant for a user who names none: scisumm if LRA_ARCHIVES holds that alone, else
+    aan."""
     aan = data.archive is not None or sources.in_archives(FOLDERS, AAN)
     return "scisumm" if not aan and sources.in_archives(FOLDERS, PAIRS) else "aan"
 
@@ -92,7 +93,7 @@ def read_papers(origin: Path, seq_len: int) -> dict[bytes, np.ndarray]:
 def read_pairs(
     name: str, stream, papers: dict[bytes, np.ndarray] | None, seq_len: int, total: int
 ) -> Split:
-    """papers: where the texts are; None if the rows hold them."""
+    """Returns the split of a tsv file. papers: the texts by id; None if the rows hold the texts."""
     documents, labels = [], []
     with progress(f"reading {name}", total) as advance:
         for number, row in rows(name, stream, 5 if papers is None else 3):
@@ -118,7 +119,7 @@ def read_pairs(
 
 
 def rows(name: str, stream, columns: int) -> Iterator[tuple[int, list[bytes]]]:
-    """(line number, columns) of a tsv file; a line with too few columns is an error."""
+    """Yields (line number, columns) of a tsv file; raises UserError for too few columns."""
     for number, line in enumerate(stream, start=1):
         row = line.rstrip(b"\r\n").split(b"\t", columns - 1)
         if len(row) != columns:
@@ -130,7 +131,7 @@ def rows(name: str, stream, columns: int) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def literal(text: bytes, where: str) -> bytes:
-    """b'...' as Python wrote it -> the bytes; any other text as it is."""
+    """Returns the bytes that a literal b'...' of Python denotes; any other text unchanged."""
     if not text.startswith((b"b'", b'b"')):
         return text
     try:

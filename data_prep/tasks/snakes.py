@@ -3,10 +3,10 @@
 Does one contour join the discs? A reimplementation of the generator behind LRA's images (Linsley
 et al., NeurIPS 2018; drewlinsley/pathfinder, snakes2.py) with the parameters that LRA documents
 (google-research/long-range-arena, lra_benchmarks/data/pathfinder.py). A contour ("snake") is a
-chain of paddles, short lines. Every line that can occur has one of few directions, so all are drawn
-once, by Pillow as there, and the generator places these sprites.
+chain of paddles, short lines. A line has one of few directions, so all lines are drawn once, by
+Pillow as in the original, and the generator places these sprites.
 
-Pixel values and occupancy are bytes as there, 255 = 1. Coordinates are (y, x).
+Pixel values and occupancy are bytes as in the original, 255 = 1. Coordinates are (y, x).
 """
 
 import math
@@ -19,18 +19,18 @@ from PIL import Image, ImageDraw
 
 LEVELS = {6: "curv_baseline", 9: "curv_contour_length_9", 14: "curv_contour_length_14"}
 SCALE = 2  # lines are drawn at twice the size, then made smaller
-DRAWS = 3  # of a paddle before its contour fails
+DRAWS = 3  # tries for a paddle before its contour fails
 DISTRACTOR_TRIES = 5
 FREE = 76  # occupancy up to 0.3 counts as free
-CROSSING = 459  # 1.8: a paddle is refused where its occupancy and that of others add up to it
+CROSSING = 459  # 1.8: a paddle is refused where its and the others' occupancy add up to this
 DEAD_END = 1e-4
 
 
 class Rules(NamedTuple):
-    """By side length in pixels."""
+    """The generator's parameters for pictures of one side length in pixels."""
 
     padding: int
-    seed_distance: int  # of the two contours' tails
+    seed_distance: int  # between the two contours' tails
     marker_radius: float
     paddle_length: int
     thickness: float
@@ -50,19 +50,19 @@ RULES = {
 
 
 class Sprites(NamedTuple):
-    """All paddles of one margin. The first 360 point in the direction of -180..179 degrees, the
+    """All paddles of one margin. The first 360 point in the directions -180..179 degrees, the
     others back along the displacements of `candidates`, where a chain may go on."""
 
     lines: np.ndarray  # uint8 (S, side, side), tail at the centre
-    masks: np.ndarray  # uint8, the same widened by the margin: what the paddle occupies
+    masks: np.ndarray  # uint8, the lines widened by the margin: the pixels that a paddle occupies
     candidates: np.ndarray  # int64 (K, 2): pixels on the circle of radius L + margin
     angles: np.ndarray  # float64 (K,)
-    struct: np.ndarray  # int64 (360, n, 2): what a first paddle must not hit, around its tail
+    struct: np.ndarray  # int64 (360, n, 2): offsets from its tail that a first paddle must not hit
     struct_size: np.ndarray  # int64 (360,); 0 = a direction never taken
 
 
 def images(resolution: int, contour_length: int, n: int, rng: np.random.Generator):
-    """(n, resolution^2) uint8 pixels and (n,) uint8 labels, 1 = the discs lie on one contour."""
+    """Returns (n, resolution^2) uint8 pixels and (n,) uint8 labels; 1: the discs are joined."""
     rules = RULES[resolution]
     pixels = np.empty((n, resolution * resolution), np.uint8)
     labels = np.empty(n, np.uint8)
@@ -94,9 +94,9 @@ def paddles(length: int, thickness: float, margin: int) -> Sprites:
     masks = _smaller(_dilated(drawn, margin * SCALE), 2 * half + 1)
 
     # A first paddle may not start where its occupancy, laid one pixel off its tail, hits others.
-    # Theirs also gives up on a direction whose occupancy lies outside the picture altogether for
-    # some tail: OpenCV returns -1.8e308 there, taken for "nothing is free". With narrow margins
-    # that rules out most directions of a first paddle.
+    # The original also gives up on a direction whose occupancy is wholly outside the picture for
+    # some tail: OpenCV returns -1.8e308 there, which the original takes for "nothing is free". With
+    # narrow margins this excludes most directions of a first paddle.
     window = slice(half - radius - 1, half + radius)
     near = masks[:360, window, window]
     hits = [np.argwhere(mask == 255) - radius for mask in near]
@@ -108,7 +108,7 @@ def paddles(length: int, thickness: float, margin: int) -> Sprites:
 
 
 def _all_outside(offsets: np.ndarray) -> bool:
-    """Returns whether some pixel of a picture sees all the offsets beyond its border."""
+    """Returns whether, from some pixel of a picture, all offsets lead outside the picture."""
     side = 4 * np.abs(offsets).max() + 1
     seen = np.zeros((side, side), bool)
     y, x = np.mgrid[:side, :side]
@@ -118,7 +118,7 @@ def _all_outside(offsets: np.ndarray) -> bool:
 
 
 def _line(angle: float, half: int, length: int, thickness: float) -> np.ndarray:
-    """One paddle from the centre of a square, at SCALE times the size: 0 or 255."""
+    """Returns a paddle from the centre of a square, at SCALE times the size: 0 or 255."""
     centre = half * SCALE
     y, x = (math.ceil(centre + length * SCALE * f(angle)) for f in (math.sin, math.cos))
     picture = Image.new("L", (2 * centre + 1, 2 * centre + 1))
@@ -128,7 +128,7 @@ def _line(angle: float, half: int, length: int, thickness: float) -> np.ndarray:
 
 
 def _dilated(pictures: np.ndarray, radius: int) -> np.ndarray:
-    """The maximum over a disc around every pixel; beyond the border there is nothing."""
+    """Returns the maximum over a disc around every pixel; pixels beyond the border are 0."""
     n, side = pictures.shape[:2]
     wide = np.zeros((n, side + 2 * radius, side + 2 * radius), np.uint8)
     wide[:, radius : radius + side, radius : radius + side] = pictures
@@ -148,7 +148,7 @@ def _smaller(pictures: np.ndarray, side: int) -> np.ndarray:
 
 
 def disc(radius: float) -> np.ndarray:
-    """A marker, float32. Made smaller in floating point, so that its rim exceeds 1."""
+    """Returns a marker, float32, made smaller in floating point, so that its rim exceeds 1."""
     half = math.ceil(radius) + 4
     y, x = np.ogrid[-half * SCALE : (half + 1) * SCALE, -half * SCALE : (half + 1) * SCALE]
     blown = (x * x + y * y <= (radius * SCALE) ** 2).astype(np.float32)
@@ -164,6 +164,7 @@ def _picture(rng, out, marker, sprites, rules, margin, contour_length):
     taken = np.empty((side, side), np.uint8)
     chains = np.empty((2, contour_length, 3), np.int64)  # sprite, y, x of each paddle
 
+    # A failed pair of contours is drawn again from an empty picture.
     complete = False
     while not complete:
         taken[:] = 255
@@ -173,6 +174,7 @@ def _picture(rng, out, marker, sprites, rules, margin, contour_length):
     for chain in chains:
         _draw(image, sprites.lines, chain, rules.snake_contrast * rules.paddle_contrast)
 
+    # A failed distractor leaves its part in `taken`, so its pixels are given back.
     before = np.empty_like(taken)
     chain = np.empty((contour_length // 3, 3), np.int64)
     for _ in range(rules.distractor_paddles // len(chain)):
@@ -183,6 +185,7 @@ def _picture(rng, out, marker, sprites, rules, margin, contour_length):
                 break
             taken[:] = before
 
+    # One disc marks a tail, the other a head: of the same contour for label 1.
     label = int(rng.random() * 2)
     first = int(rng.random() * 2)
     last = first if label == 1 else 1 - first
@@ -219,7 +222,7 @@ def _first_pivot(tail, degree, length, margin, side, pivot):
 
 @njit(nogil=True, cache=True)
 def _is_free(occupied, struct, size, y, x):
-    """Returns whether a first paddle may start at (y, x); all outside the picture is free."""
+    """Returns whether a first paddle may start at (y, x). Outside the picture all is free."""
     side = occupied.shape[0]
     for k in range(size):
         v, u = y + struct[k, 0], x + struct[k, 1]
@@ -230,7 +233,7 @@ def _is_free(occupied, struct, size, y, x):
 
 @njit(nogil=True, cache=True)
 def _free_tail(rng, occupied, sprites, degree, tail):
-    """Draws one of the free pixels, all alike; False if there is none."""
+    """Draws `tail` from the free pixels with equal chances; returns False if no pixel is free."""
     struct, size = sprites.struct[degree], sprites.struct_size[degree]
     if size == 0:
         return False
@@ -240,7 +243,7 @@ def _free_tail(rng, occupied, sprites, degree, tail):
         if _is_free(occupied, struct, size, y, x):
             tail[0], tail[1] = y, x
             return True
-    free = 0  # few are left, or none: look at all
+    free = 0  # few pixels are free, or none: look at all
     for i in range(side * side):
         free += _is_free(occupied, struct, size, i // side, i % side)
     chosen = int(rng.random() * free)
@@ -255,7 +258,7 @@ def _free_tail(rng, occupied, sprites, degree, tail):
 
 @njit(nogil=True, cache=True)
 def _stamp(canvas, sprite, point):
-    """canvas = max(canvas, sprite centred at point)."""
+    """Sets canvas to max(canvas, sprite centred at point)."""
     half = sprite.shape[0] // 2
     side = canvas.shape[0]
     y0, x0 = point[0] - half, point[1] - half
@@ -266,7 +269,7 @@ def _stamp(canvas, sprite, point):
 
 @njit(nogil=True, cache=True)
 def _draw(image, lines, chain, contrast):
-    """All paddles of a chain, with the contrast that makes 255 of a line `contrast`."""
+    """Draws all paddles of a chain; the value 255 of a line becomes `contrast`."""
     half = lines.shape[1] // 2
     side = image.shape[0]
     for paddle in range(len(chain)):
@@ -326,8 +329,10 @@ def _extend(rng, taken, sprites, rules, margin, pivot, angle, head):
 
 @njit(nogil=True, cache=True)
 def _two_snakes(rng, taken, sprites, rules, margin, chains):
-    """Both contours, grown in turns; False if one cannot go on. A paddle counts as taken when the
-    next one of its contour is laid."""
+    """Grows both contours in turns; returns False if one cannot go on.
+
+    A paddle counts as taken once the next paddle of its contour is laid.
+    """
     side = taken.shape[0]
     edge = 2 * rules.seed_distance
     occupied = np.ones((side, side), np.uint8)
@@ -358,14 +363,17 @@ def _two_snakes(rng, taken, sprites, rules, margin, chains):
                 return False
             _stamp(taken, sprites.masks[chains[s, i - 1, 0]], chains[s, i - 1, 1:])
             chains[s, i, 0], direction[s] = 360 + k, sprites.angles[k]
-    # The first contour's last paddle never counts, as in theirs.
+    # The first contour's last paddle never counts as taken, as in the original.
     _stamp(taken, sprites.masks[chains[1, -1, 0]], chains[1, -1, 1:])
     return True
 
 
 @njit(nogil=True, cache=True)
 def _snake(rng, taken, sprites, rules, margin, chain):
-    """One distractor; False if it cannot be completed (`taken` then holds the part that was)."""
+    """Grows one distractor; returns False if it cannot be completed.
+
+    `taken` then holds the part that was grown.
+    """
     side = taken.shape[0]
     occupied = (taken > FREE).astype(np.uint8)
     if side * side - int(occupied.sum()) < 0.01 * side * side:

@@ -1,9 +1,9 @@
 """Text: the sentiment of IMDb reviews (Maas et al., ACL 2011), read byte by byte.
 
 Ids are the bytes of the file, 0-255; a review is cut to the variant's seq_len. LRA's test split is
-the original one. It has no val split and validates on test; here val is 10 % of train, drawn by
+the original one. LRA has no val split and validates on test; here val is 10 % of train, drawn by
 data.seed, and reviews that begin alike (duplicates) stay on one side. The variants *_test_as_val
-are LRA's way: all of train, and val is a copy of test.
+follow LRA: all of train is kept, and val is a copy of test.
 """
 
 import re
@@ -78,7 +78,7 @@ def make(task, data, path: Path) -> Manifest:
 
 
 def read(origin: Path) -> tuple[list[Review], list[Review]]:
-    """(train, test), each by label and number, whatever the order in the archive."""
+    """Returns (train, test), each sorted by label and number, whatever the order in the archive."""
     found: dict[str, dict[tuple, Review]] = {"train": {}, "test": {}}
     with progress("reading reviews", 50_000) as advance:
         for n, (name, stream) in enumerate(archive.members(origin, REVIEW)):
@@ -98,7 +98,8 @@ def read(origin: Path) -> tuple[list[Review], list[Review]]:
 
 
 def hold_out(reviews: list[Review], size: int, seed: int) -> tuple[list[Review], list[Review]]:
-    """(the rest, `size` of them); reviews whose first bytes agree are never parted."""
+    """Returns (the rest, up to `size` held out). Reviews whose first ALIKE bytes agree are never
+    parted."""
     groups = defaultdict(list)
     for i, (text, _) in enumerate(reviews):
         groups[text[:ALIKE]].append(i)

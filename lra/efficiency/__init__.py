@@ -1,5 +1,5 @@
-"""The efficiency lab: speed and memory of every model by length (lab), each measurement in a
-process of its own (child), kept (records) and reported with ratios and growth (report).
+"""The efficiency lab: measures speed and memory of every model by length (lab), each in a process
+of its own (child), keeps the measurements (records) and reports ratios and growth (report).
 
-Imports lra.training and what lies below.
+Imports lra.training and the packages below it.
 """

@@ -55,7 +55,7 @@ def main() -> None:
         for model in named(given["models"]):
             try:
                 configuration = compose(model, length, batch, overrides)
-            except UserError as error:  # protocol=paper has no setting for every model
+            except UserError as error:  # under protocol=paper not every model has a setting
                 without[model] = str(error)
                 continue
             cells.append(Cell(model, configuration, compile_, changing(overrides)))

@@ -1,12 +1,12 @@
 """One child process of the lab, which measures one thing: python -m lra.efficiency.child
 
 Reads {"what": "cost" or "time", "config": ..., "compile": ..., "steps": ..., "parent": ...} from
-stdin. Prints one JSON object a line, each as soon as it is known, so that what was measured before
-a time-out is not lost.
+stdin. Prints one JSON object a line, each as soon as it is known, so that a time-out does not lose
+earlier measurements.
 
-cost is peak memory and operations; time is time. They are apart because they want opposite things
-of the C library: buffers that are kept for the next step make steps faster, but they stay resident,
-in pieces, and would be counted as the model's.
+cost is peak memory and operations; time is the time of a step. Two processes measure them, because
+they need opposite settings of the C library: buffers that are kept for the next step make steps
+faster, but the buffers stay resident, in pieces, and would count as the model's memory.
 """
 
 import json
@@ -35,7 +35,7 @@ from lra.training.data import TrainBatches, full_length
 from lra.training.module import Learner, seed_everything
 from lra.training.run import count_parameters
 
-SECONDS = 2.0  # short steps are timed for as long as this
+SECONDS = 2.0  # short steps are repeated for as long as this
 MOST_STEPS = 100
 SAMPLED = 1.0  # memory is watched for as long as this, so that a sample meets a short step's peak
 WARM_UP = 5.0  # one step, and a second one if the first took less than this
@@ -117,7 +117,8 @@ class Subject:
         )
 
     def cost(self, train: bool) -> Cost:
-        """Inference before training: the peak is of all that came before, too."""
+        """Returns peak memory and operations. Inference goes before training, since a peak
+        includes all that the process did before."""
         self.mode(train)
         start = time.monotonic()
         for i in endless():
@@ -126,7 +127,7 @@ class Subject:
                 self.optimise()
             synchronise(self.device)
             steps = i + 1
-            enough = steps >= (2 if train else 1)  # the second one has the optimiser's state
+            enough = steps >= (2 if train else 1)  # the second step has the optimiser's state
             if enough and time.monotonic() - start > SAMPLED:
                 break
         memory = self.memory.memory()
@@ -149,7 +150,7 @@ class Subject:
 
 
 def end_with(parent: int) -> None:
-    """Ends this process where the lab that started it was killed."""
+    """Ends this process when the lab that started it is killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -164,7 +165,7 @@ def say(**what) -> None:
 
 
 def main() -> None:
-    with suppress(OSError):  # if the kernel has to choose, it takes this process
+    with suppress(OSError):  # if memory runs out, the kernel ends this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
     spec = json.load(sys.stdin)
     end_with(spec["parent"])

@@ -1,9 +1,9 @@
 """Floating-point operations of a step, and the rate at which this process multiplies matrices.
 
-Counted are matrix products, attention kernels and Fourier transforms (5 n log2 n for a complex one
-of length n, half of it for a real one), a multiply-add as two; elementwise work is not. A fused
-attention's backward pass counts as the four products that it is for; that it computes the weights
-again is its own affair.
+Matrix products, attention kernels and Fourier transforms count (5 n log2 n for a complex transform
+of length n, half as much for a real one); elementwise work does not. A multiply-add is two
+operations. A fused attention's backward pass counts as the four products that it has to compute,
+although the kernel computes the weights again.
 """
 
 import math
@@ -23,7 +23,7 @@ from models.fourier import by_product
 aten = torch.ops.aten
 
 
-# torch's counter knows the fused kernels of GPUs, but neither that of the CPU nor the FFTs.
+# torch's counter knows the fused kernels of GPUs, but neither the CPU's kernel nor the FFTs.
 @register_flop_formula(aten._scaled_dot_product_flash_attention_for_cpu)
 def _attention(q, k, v, *_, **__) -> int:
     return sdpa_flop_count(q, k, v)
@@ -79,7 +79,7 @@ def count(step: Callable[[], object]) -> Count:
 
 
 def matmul_rate(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """FLOP/s of a large product, the best of many."""
+    """Returns the FLOP/s of a large matrix product, the best of 30."""
     size = 1024 if torch.device(device).type == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = 0.0

@@ -1,4 +1,4 @@
-"""Measures cells of (model, length): what is left to do, the processes that do it, their limits."""
+"""Measures cells (model, length) in child processes under limits, as far as they are left to do."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from lra.machine import ROOT, commit, describe
 from lra.training import runtime
 from lra.training.attempt import now
 
-# What a name stands for that is not one of model='s
+# The overrides for a name that model= does not know.
 SPECIAL = {
     EXPLICIT: [
         "model=transformer",
@@ -43,7 +43,7 @@ POLL = 0.02  # seconds between looks at a child's memory
 
 @dataclass
 class Cell:
-    """A configuration to be measured; id is the hash of what decides the measurement."""
+    """A configuration to measure; id is the hash of everything that decides the measurement."""
 
     model: str
     configuration: Configuration
@@ -119,8 +119,10 @@ def busy_elsewhere() -> float:
 
 
 def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = True) -> Measurement:
-    """Runs the children, that for the cost where asked. Raises UserError where one ends otherwise
-    than by itself or a limit."""
+    """Runs the child for the cost, where asked, and the child for the time; returns a measurement.
+
+    Raises UserError if a child fails for another reason than a limit.
+    """
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
     facts, without_cost = child(cell, "cost", steps, limits) if cost else ({}, None)
     timed, untimed = child(cell, "time", steps, limits)
@@ -179,7 +181,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
             stopped = watch(process, limits)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)  # a compiler that it started as well
+                os.killpg(process.pid, 9)  # and any compiler that it started
             code = process.wait()
         said.seek(0)
         errors.seek(0)
@@ -187,7 +189,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
             "environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads}
         }
         for line in said:
-            if line.endswith("\n"):  # not one that a kill cut
+            if line.endswith("\n"):  # not a line that a kill cut
                 facts |= json.loads(line)
         if not stopped and "oom" in facts:
             stopped = ("oom", facts["oom"])
@@ -201,7 +203,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
 
 
 def watch(child: subprocess.Popen, limits: Limits) -> tuple[str, str] | None:
-    """Waits for the child, or kills it: ("timeout" or "oom", why)."""
+    """Waits for the child; kills it at a limit and returns ("timeout" or "oom", reason)."""
     process, start = psutil.Process(child.pid), time.monotonic()
     while child.poll() is None:
         with suppress(psutil.Error):
@@ -218,8 +220,8 @@ def watch(child: subprocess.Popen, limits: Limits) -> tuple[str, str] | None:
 
 
 class Lab:
-    """The cells of one command, and what of them is left to measure. What ran out of memory or time
-    is not tried again under the same limits."""
+    """The cells of one command, and the measurements that are left to do. A cell that ran out of
+    memory or time is not tried again under the same limits."""
 
     def __init__(
         self, cells: list[Cell], rounds: int, root: Path, limits: Limits, rerun: str = "none"
@@ -248,12 +250,13 @@ class Lab:
                     yield round_, cell
 
     def most_seconds_left(self) -> float:
-        """Returns the seconds if each of a cell's two children takes all that it may."""
+        """Returns the seconds left if each of a cell's two children takes all that it may."""
         return 2 * self.limits.seconds * len(list(self.left()))
 
     def seconds_left(self) -> float:
-        """About: a cell takes what its model took at its length before, be it elsewhere; else what
-        the others take at the nearest length, times the ratio; else all that it may."""
+        """Returns an estimate. A cell takes as long as its model took at its length, with any
+        settings; else as long as the others took at the nearest length, times the ratio of the
+        lengths if the cell is longer; else all that it may."""
         took: dict[tuple[str, int], float] = {}
         for m in self.every:
             key = m.model, m.length

@@ -21,10 +21,13 @@ BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
 class Timing(Record):
     """Seconds of each timed step, the device synchronised at both ends: forward and, in training,
-    backward and optimiser. data_seconds, for fetching the batch, are not in step_seconds;
-    optimiser_seconds, clipping and zeroing included, are."""
+    backward and optimiser.
 
-    first_seconds: float  # of the first step: with compile=true, what compiling took, too
+    step_seconds exclude data_seconds, which fetch the batch, and include optimiser_seconds, which
+    hold clipping and zeroing too.
+    """
+
+    first_seconds: float  # of the first step, with compile=true compiling included
     step_seconds: list[float]
     data_seconds: list[float]
     optimiser_seconds: list[float]  # empty in inference
@@ -35,12 +38,12 @@ class Cost(Record):
 
     memory: Memory
     flops: int
-    attention: list[str]  # kernels, by torch's names, of the model as it is without compiling
+    attention: list[str]  # kernels of the model without compiling, by torch's names
 
 
 class Measurement(Record):
-    """One round of one cell. A cell that ran out of memory or of time is a result; what had been
-    measured by then stays."""
+    """One round of one cell. Running out of memory or time is a result; the facts measured by then
+    stay."""
 
     _yours: bool = PrivateAttr(False)  # not stored: read from one's own folder, beside a board
     schema_version: Literal[2] = SCHEMA
@@ -84,7 +87,7 @@ class Measurement(Record):
 def cell_id(
     identity: dict[str, Any], environment: dict[str, Any], threads: int, compile: bool
 ) -> str:
-    """Returns the name of what is measured: a configuration on a machine."""
+    """Returns the name of a configuration on a machine."""
     machine = {key: environment[key] for key in ("device", "torch", "system", "machine")}
     text = json.dumps([identity, machine, threads, compile], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """Numbers from measurements: medians, ratios to the transformer, growth, where a model overtakes.
 
-A number is the median over the rounds. A ratio is taken before that, between each round and the
-other model's round that is nearest in time, so that a machine that slows down does not enter it.
+A number is the median over the rounds. A ratio is taken first, between each round and the other
+model's round that is nearest in time, so that a machine that slows down does not change it.
 """
 
 import math
@@ -39,7 +39,7 @@ class Rounds:
 
     @property
     def quiet(self) -> list[Measurement]:
-        """Without those that other processes disturbed, if there are others."""
+        """The rounds that no other process disturbed; all rounds if every one was disturbed."""
         return [m for m in self.rounds if not m.disturbed] or self.rounds
 
     def timed(self, phase: str) -> list[Measurement]:
@@ -49,7 +49,7 @@ class Rounds:
         return [getattr(m, phase) for m in self.timed(phase)]
 
     def status(self, phase: str) -> str:
-        """oom or timeout where that kept the phase from being timed."""
+        """Returns oom or timeout if that kept the phase of a round from being timed, else done."""
         lost = [m.status for m in self.rounds if m.status != "done" and not getattr(m, phase)]
         return lost[0] if lost else "done"
 
@@ -80,7 +80,7 @@ class Rounds:
         return cost.flops if cost else None
 
     def part(self, phase: str, name: str) -> float | None:
-        """Median of data_seconds or optimiser_seconds."""
+        """Returns the median of data_seconds or optimiser_seconds."""
         return _median(median(getattr(t, name)) for t in self.timings(phase) if getattr(t, name))
 
     def compile_seconds(self, phase: str) -> float | None:
@@ -90,7 +90,7 @@ class Rounds:
 
     @property
     def attention(self) -> str:
-        """The kernels that ran, in short: flash_attention_for_cpu."""
+        """The kernels that ran, by short names such as flash_attention_for_cpu."""
         costs = filter(None, map(self.cost, ("training", "inference")))
         names = {
             name.removeprefix("aten.").removeprefix("_scaled_dot_product_")
@@ -130,7 +130,7 @@ def _median(values) -> float | None:
 
 @dataclass
 class Bench:
-    """All that was measured under the same conditions: cells by (model, length)."""
+    """The measurements under the same conditions: cells by (model, length)."""
 
     cells: dict[tuple[str, int], Rounds]
 
@@ -172,7 +172,7 @@ class Bench:
         return max(self.lengths, key=lambda length: (measured.count(length), length))
 
     def at_longest(self, model: str, *wanted: tuple) -> Rounds | None:
-        """The model's cell at the longest length; None where it has other sizes than are wanted."""
+        """Returns the model's cell at the longest length; None unless it has the wanted sizes."""
         cell = self.cells.get((model, self.longest))
         return cell if cell and set(wanted) == {sizes(cell.first.config)} else None
 
@@ -184,8 +184,8 @@ class Bench:
         return _median(_ratios(ours, theirs, phase))
 
     def repeatability(self) -> tuple[float, float] | None:
-        """By how much the rounds' ratios to the fused transformer differ in training, largest over
-        smallest less one: the median over the cells, and the most."""
+        """Returns by how much the rounds' ratios to the fused transformer differ in training,
+        largest over smallest less one: the median over the cells, and the maximum."""
         found = []
         for (model, length), cell in self.cells.items():
             base = self.cells.get((BASELINE, length))
@@ -201,20 +201,22 @@ class Bench:
         return ours / theirs if ours and theirs else None
 
     def utilisation(self, model: str, length: int, phase: str) -> float | None:
-        """MFU: the counted operations over the step's time, as a share of the machine's rate."""
+        """Returns the MFU: the counted operations over the step's time, as a share of the machine's
+        rate."""
         cell = self.cells[model, length]
         flops, seconds = cell.flops(phase), cell.seconds(phase)
         return flops / seconds / self.matmul_rate if flops and seconds else None
 
     @cached_property
     def matmul_rate(self) -> float:
-        """FLOP/s of matrix products: the best that any of the processes reached. A single one's is
-        a short burst and often disturbed."""
+        """The FLOP/s of matrix products, the best that any process reached. A single process
+        measures a short burst and is often disturbed."""
         rates = [m.matmul_flops_per_second for cell in self.cells.values() for m in cell.rounds]
         return max(filter(None, rates), default=math.nan)
 
     def growth(self, model: str, phase: str, what: str) -> float | None:
-        """Exponent a of time (what="seconds") or memory ("bytes") ~ N^a, over all lengths."""
+        """Returns the exponent a of time (what="seconds") or memory ("bytes") ~ N^a, over all
+        lengths."""
         pairs = [
             (length, value)
             for length in self.lengths
@@ -224,8 +226,8 @@ class Bench:
         return exponent(*zip(*pairs, strict=True)) if len(pairs) > 1 else None
 
     def overtakes(self, model: str, phase: str) -> str:
-        """From which length on the model is faster than the fast transformer: between two measured
-        lengths by a straight line in logarithms."""
+        """Returns the length from which on the model is faster than the fused transformer, between
+        two measured lengths by a straight line in logarithms."""
         ratios = [
             (length, ratio)
             for length in self.lengths
@@ -261,7 +263,7 @@ class Bench:
 
 
 def exponent(lengths, values) -> float | None:
-    """Least-squares slope in logarithms; None where a value was too small to be measured."""
+    """Returns the least-squares slope in logarithms; None if a value was too small to measure."""
     if min(values) <= 0:
         return None
     x, y = [math.log(n) for n in lengths], [math.log(v) for v in values]
@@ -271,7 +273,7 @@ def exponent(lengths, values) -> float | None:
 
 
 def benches(measurements: list[Measurement]) -> list[Bench]:
-    """One for each set of conditions, in a fixed order."""
+    """Returns one bench for each set of conditions, in a fixed order."""
     groups: dict[tuple, dict[tuple[str, int], list[Measurement]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -296,8 +298,8 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
 
 
 def largest(found: list[Bench]) -> Bench | None:
-    """Returns the bench with most cells of the models as they are: a compiled or changed one counts
-    only where there is nothing else."""
+    """Returns the bench with most cells. A bench of compiled or changed models counts only if no
+    other exists."""
 
     def order(bench: Bench) -> tuple:
         return not (bench.first.compile or bench.first.overrides), len(bench.cells)
@@ -306,7 +308,7 @@ def largest(found: list[Bench]) -> Bench | None:
 
 
 def _newest(measurements: list[Measurement]) -> list[Measurement]:
-    """The rounds of the cell that was measured last (a model whose settings have changed since is
-    another cell)."""
+    """Returns the rounds of the cell that was measured last. A model whose settings have changed
+    since is another cell."""
     cell = max(measurements, key=lambda m: m.started).cell
     return sorted((m for m in measurements if m.cell == cell), key=lambda m: m.round)

@@ -1,7 +1,8 @@
 """Objectives: losses, predictions and scores, in one file and one conf/objective/*.yaml each.
 
-Everything else asks the objective: it trains on its loss, selects and ranks by its metrics, and
-stores its predictions. Imports lra.config and lra.errors; torch only where tensors are at work.
+All other code asks the objective: the objective has the loss that is trained on, the metrics that
+select and rank, and the predictions that are stored. Imports lra.config and lra.errors; torch only
+inside functions on tensors.
 """
 
 from lra.objective.base import Batch, Objective, named

@@ -1,4 +1,4 @@
-"""The seam between what is learned and everything that trains, stores, compares and prints it."""
+"""The seam between a kind of task and the code that trains, stores, compares and prints it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -30,15 +30,18 @@ class Batch(NamedTuple):
         return Batch(*(field[start:stop] for field in self))
 
     def on(self, device) -> "Batch":
-        """Returns the batch on a device. Not called `to`, which would take the way of Lightning's
-        asynchronous transfers of each tensor."""
+        """Returns the batch on a device.
+
+        The name is not `to`: Lightning would call such a method in place of its own asynchronous
+        transfer of each tensor.
+        """
         return Batch(*(field.to(device) for field in self))
 
 
 class Objective(ABC):
     """Loss, predictions and scores of one kind of task.
 
-    name: the yaml's. outputs: the width of the model's head; None where only rows are read.
+    name: the name of its yaml. outputs: the width of the model's head; None if only rows are read.
     """
 
     headline: ClassVar[Metric]  # on test: ranks the models and heads the tables
@@ -53,12 +56,12 @@ class Objective(ABC):
 
     @abstractmethod
     def evaluate(self, net: Net, batch: Batch, split: str) -> "Tensor":
-        """Returns what an evaluation keeps of each example: (B, ...), in float32."""
+        """Returns the values that an evaluation keeps of each example: (B, ...), in float32."""
 
     @abstractmethod
     def predictions(self, kept: np.ndarray, split: str) -> Predictions:
         """Returns one prediction an example from all that `evaluate` kept, in the split's order.
-        Those of test are stored with the row."""
+        The predictions on test are stored with the row."""
 
     @abstractmethod
     def score(
@@ -68,8 +71,9 @@ class Objective(ABC):
 
     @abstractmethod
     def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray | None:
-        """Returns (n,), one value an example whose mean is the headline metric, so that models can
-        be compared example by example; bool for a share. None where the metric is not a mean."""
+        """Returns (n,), one value an example, bool for a share, so that models can be compared
+        example by example. The mean of the values is the headline metric; None if the metric is not
+        a mean."""
 
     def dummy_targets(self, examples: int, rng: np.random.Generator) -> np.ndarray:
         """Returns targets for random inputs, where only time and memory count."""

@@ -1,4 +1,4 @@
-"""A class an example, learned by cross-entropy and scored by accuracy."""
+"""One class an example, learned by cross-entropy and scored by accuracy."""
 
 import math
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class Classification(Objective):
         return rng.integers(0, self.outputs, examples)
 
     def untaught_loss(self, label_counts: list[int]) -> float:
-        """The entropy of the labels, in nats."""
+        """Returns the entropy of the labels, in nats."""
         total = sum(label_counts)
         return -sum(c / total * math.log(c / total) for c in label_counts if c)
 

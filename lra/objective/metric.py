@@ -8,7 +8,10 @@ from pydantic import BaseModel
 
 
 class Metric(BaseModel, extra="forbid", frozen=True):
-    """share: the value is a share of the examples, shown in percent, with a binomial interval."""
+    """A metric by name.
+
+    share: the value is a share of the examples, shown in percent, with a binomial interval.
+    """
 
     name: str
     share: bool = False
@@ -47,7 +50,7 @@ class Metric(BaseModel, extra="forbid", frozen=True):
         return f"{score.count:,} of {score.n:,}" if self.share else f"{score.n:,} examples"
 
     def improves(self, value: float, on: float) -> bool:
-        """Returns whether the value is strictly better than the other one."""
+        """Returns whether `value` is strictly better than `on`."""
         return value > on if self.better == "higher" else value < on
 
     def order(self, value: float) -> float:
@@ -65,19 +68,18 @@ class Score(BaseModel, extra="forbid", allow_inf_nan=False):
 
     @property
     def count(self) -> int:
-        """The number of examples that a share is of."""
+        """The number of examples that make up a share."""
         return round(self.value * self.n)
 
     def agrees(self, other: "Score") -> bool:
-        """Returns whether the same predictions may have given both, on machines that sum in another
-        order."""
+        """Returns whether both may come from the same predictions, summed in different orders."""
         ours, theirs = (list(score.model_dump().values()) for score in (self, other))
         return self.n == other.n and bool(np.allclose(ours, theirs, rtol=1e-6, atol=1e-9))
 
 
 def share_score(count: int, n: int) -> Score:
     """Returns count / n with Wilson's interval."""
-    from scipy.stats import binomtest  # a second's import, which --help need not wait for
+    from scipy.stats import binomtest  # takes a second, which --help need not wait for
 
     interval = binomtest(count, n).proportion_ci(0.95, method="wilson")
     return Score(value=count / n, n=n, low=interval.low, high=interval.high)

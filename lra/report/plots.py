@@ -1,6 +1,6 @@
-"""Pictures of rows and measurements, for matplotlib.
+"""Pictures of rows and measurements, drawn by matplotlib.
 
-Colours are Okabe and Ito's, and each has a marker of its own, so that they can be told apart in
+The colours are Okabe and Ito's. Each has a marker of its own, so that lines can be told apart in
 grey.
 """
 
@@ -50,7 +50,7 @@ matplotlib.rcParams |= {
 
 
 def styles(names: list[str]) -> dict[str, dict]:
-    """A colour and a marker for each, always the same for the same list."""
+    """Returns a colour and a marker for each name, always the same for the same list."""
     pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
     return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
 
@@ -122,8 +122,11 @@ ANGLES = (0, 180, 90, 270, 45, 135, 315, 225)  # degrees, in order of preference
 
 
 def label(axes, points: list[tuple[float, float, str, float]]) -> None:
-    """Names beside their bubbles of that radius in points, at the nearest place where they lie on
-    no other bubble and no other name; what had to go far has a line to its bubble."""
+    """Writes each name beside its bubble, at the nearest place that overlaps no other bubble and no
+    other name. A name further away gets a line to its bubble.
+
+    points: (x, y, name, radius of the bubble in points).
+    """
     figure = axes.figure
     figure.canvas.draw()
     scale = figure.dpi / 72
@@ -153,7 +156,7 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
                 break
             note.remove()
         else:
-            note = axes.annotate(text, (x, y), fontsize=8)  # there is no free place
+            note = axes.annotate(text, (x, y), fontsize=8)  # no place is free
         note.update_positions(figure.canvas.get_renderer())
         taken.append(Text.get_window_extent(note))
 
@@ -282,6 +285,7 @@ def spectra(path: Path, data_cfg) -> Figure:
     split = load(data_prep.folder(cfg.task, cfg.data), manifest, "test")
     ids, lengths_, *_ = Packed(split, cfg.task.documents, cfg.model.seq_len).__getitems__([0])
 
+    # Hooks record the input of every layer, and the filter's input and output.
     entering, filtered = [], {}
 
     def watch(layer):
@@ -351,7 +355,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     for ending in ("pdf", "png"):
         path = folder / f"{name}.{ending}"
         with replacing(path) as temporary:
-            # the same rows give the same bytes
+            # Without a date or version, the same rows give the same bytes.
             metadata = {"CreationDate": None} if ending == "pdf" else {"Software": None}
             figure.savefig(temporary, format=ending, metadata=metadata)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""Figures from publications: results/published/, with source, locator and how far to trust them."""
+"""Figures from publications: results/published/, each with its source, locator and status."""
 
 import pandas as pd
 

@@ -24,14 +24,14 @@ def interval(scores: Sequence[Score], metric: Metric) -> tuple[float, float]:
     kind.
 
     variance = s^2 / n + variance of the test set, the part of the seeds with Student's quantile for
-    n - 1 degrees of freedom. The part of the test set is p (1 - p) / n_test for a share, else that
-    of the scores' own intervals. One seed says nothing of other seeds: then its own interval, which
-    holds the test set alone.
+    n - 1 degrees of freedom. The part of the test set is p (1 - p) / n_test for a share, else it
+    comes from the scores' own intervals. One seed says nothing of other seeds: its own interval is
+    returned, which covers the test set alone.
     """
     n, values = len(scores), [score.value for score in scores]
     if n == 1:
         only = scores[0]
-        if metric.share:  # from the count, so that the last digit is today's
+        if metric.share:  # computed again, so that the last digit is today's
             only = share_score(only.count, only.n)
         return only.low, only.high
     p = float(np.mean(values))
@@ -48,13 +48,13 @@ def p_value(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the p-value of the hypothesis that two models do not differ. a, b: (seeds, N), the
     metric of each test example; bool for a share.
 
-    One seed each: McNemar's exact test for a share, a paired t-test for other metrics. Else the
-    level at which the interval of the difference, made as in `interval`, ends at zero. Its part
-    of the seeds is Student's for two samples of one variance, which holds for a single seed
-    against several as well; its part of the test set is that of the examples' differences,
-    since both models are scored on the same ones. (Welch and Satterthwaite's one t-test for
-    both parts errs too often: two or three seeds that happen to agree make it forget the
-    seeds.)
+    With one seed each, the test is McNemar's exact test for a share, a paired t-test for other
+    metrics. Otherwise the p-value is the level at which the interval of the difference, made as
+    in `interval`, ends at zero. The part of the seeds is Student's for two samples of one
+    variance, which holds for a single seed against several as well. The part of the test set is
+    the variance of the examples' differences, since both models are scored on the same examples.
+    (Welch and Satterthwaite's one t-test for both parts errs too often: it ignores the seeds if
+    two or three of them happen to agree.)
     """
     if len(a) == len(b) == 1 and a.dtype != bool:
         return float(np.nan_to_num(stats.ttest_rel(a[0], b[0]).pvalue, nan=1.0))
@@ -82,8 +82,11 @@ def p_value(a: np.ndarray, b: np.ndarray) -> float:
 
 def ranks(values: list[np.ndarray], better: str = "higher") -> list[tuple[int, int]]:
     """Returns the best and the worst rank that the data allow each model. values: (seeds, N) of
-    each model, the metric by test example. Models whose ranges overlap because no pair's p-value
-    survives Holm's correction (over all pairs) are tied."""
+    each model, the metric by test example.
+
+    Models are tied if their ranges overlap, because no pair's p-value survives Holm's correction
+    over all pairs.
+    """
     best, worst = [1] * len(values), [len(values)] * len(values)
     pairs = list(combinations(range(len(values)), 2))
     if pairs:

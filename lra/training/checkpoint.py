@@ -1,9 +1,9 @@
 """Checkpoints from which a killed run ends bit-identical to an unbroken one.
 
 A checkpoint is taken between two steps and never inside an evaluation: at the start of a step, when
-the evaluation that followed the step before it is over. It holds tensors and plain types only, and
-is written under another name, then renamed. What does not change from run to run (data order,
-dropout) is a function of the step, so no generator state is stored (data.py, module.py).
+the evaluation after the previous step is over. A checkpoint holds tensors and plain types only, and
+is written under another name, then renamed. Data order and dropout are functions of the seed and
+the step, so no generator state is stored (data.py, module.py).
 """
 
 import io
@@ -50,7 +50,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _upgrade_1(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Returns a checkpoint of format 1 whose configuration has today's names."""
+    """Returns a checkpoint of format 1 with today's names in its configuration."""
     about = checkpoint["lra"]
     cfg = upgrade.from_version_1(json.loads(about["config"]))
     checkpoint["lra"] = about | {
@@ -77,8 +77,11 @@ def _upgrade_2(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(content: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint whole or not at all. Through memory, since torch's own writer reports a
-    full disk as a bug, and Lightning's stages every checkpoint in the system's temporary folder."""
+    """Writes a checkpoint whole or not at all.
+
+    The bytes go through memory, since torch's own writer reports a full disk as a bug, and
+    Lightning's writer stages every checkpoint in the system's temporary folder.
+    """
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as temporary:
@@ -93,8 +96,11 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class StopBetweenBatches(pl.Callback):
-    """Lets a stop signal end an evaluation. With several ranks only a training step may end early:
-    they would not all be in the same batch, and wait for each other."""
+    """Lets a stop signal end an evaluation between two batches.
+
+    With several ranks an evaluation goes on to its end: the ranks would not all stop at the same
+    batch, and would wait for each other.
+    """
 
     def __init__(self, stop: StopSignal):
         self.stop = stop
@@ -120,8 +126,8 @@ class StopBetweenBatches(pl.Callback):
 class Checkpoints(pl.Callback):
     """Keeps `path` no older than `seconds`, and the selected weights.
 
-    about: identity of the run, stored in every checkpoint under "lra". metric: the one on val that
-    selects.
+    about: identity of the run, stored in every checkpoint under "lra". metric: the metric on val
+    that selects.
     """
 
     def __init__(
@@ -139,7 +145,7 @@ class Checkpoints(pl.Callback):
         self.seconds, self.stop, self.claim = seconds, stop, claim
         self.selected: dict[str, Any] | None = None  # step, val (the scores or None), weights
         self.resumes: list[dict] = []
-        self.resume: tuple[int, dict] | None = None  # from which step, and what differs there
+        self.resume: tuple[int, dict] | None = None  # the first step, and the facts that differ
         self._saved_at, self._saved_step = 0.0, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,9 +165,9 @@ class Checkpoints(pl.Callback):
     def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
         step = trainer.global_step  # steps done
         due = time.monotonic() - self._saved_at >= self.seconds
-        # a stop inside the evaluation that follows this step then loses this step alone
+        # A stop inside the evaluation after this step then loses this step alone.
         due = due or (step + 1) % trainer.val_check_interval == 0 or self.stop.number is not None
-        if trainer.world_size > 1:  # saving and stopping take all ranks: the first one decides
+        if trainer.world_size > 1:  # all ranks must save and stop at once: the first decides
             due, self.stop.number = trainer.strategy.broadcast((due, self.stop.number))
         if due and step > self._saved_step:
             self.save(trainer)

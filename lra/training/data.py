@@ -12,13 +12,15 @@ from data_prep.pack import Manifest, Split, load
 from lra.objective import Batch, Objective
 
 POOL = 50  # batches that are sorted by length together
-MULTIPLE = 128  # of padded lengths, so that few different ones occur
+MULTIPLE = 128  # divides padded lengths, so that few different ones occur
 
 
 class Packed(Dataset):
-    """One split. A batch is gathered from the mapped files at once, padded with id 0 to seq_len, or
-    with `to_longest` to the longest of the batch (rounded up to a MULTIPLE); what counts as padding
-    is known from the lengths alone."""
+    """One split. A batch is gathered from the mapped files at once and padded with id 0 to seq_len,
+    or with `to_longest` to the longest document of the batch, rounded up to a MULTIPLE.
+
+    The lengths alone tell which positions are padding.
+    """
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class Packed(Dataset):
         self.to_longest = to_longest
 
     def lengths(self) -> np.ndarray:
-        """(examples,): of the longer document, as cut to seq_len."""
+        """Returns (examples,): the length of the longer document, cut to seq_len."""
         longest = np.diff(self.split.offsets).reshape(-1, self.documents).max(1)
         return longest[: self.size].clip(max=self.seq_len)
 
@@ -62,8 +64,8 @@ class Packed(Dataset):
 
 
 def full_length(cfg, objective: Objective, examples: int) -> Packed:
-    """Returns random symbols without padding, gathered as a task's are. Every position is real: the
-    cost of a model by length must not depend on how short the documents are."""
+    """Returns random symbols without padding, gathered as a task's examples are. Every position is
+    real, because the cost of a model by length must not depend on how short the documents are."""
     N, documents = cfg.model.seq_len, cfg.task.documents
     rng = np.random.default_rng(0)
     ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(np.uint16)
@@ -72,10 +74,13 @@ def full_length(cfg, objective: Objective, examples: int) -> Packed:
 
 
 class TrainBatches(Sampler):
-    """Batch i is a pure function of (seed, i): positions i*B .. (i+1)*B of the endless
-    concatenation of one permutation per epoch. Endless, and without state to store: a resumed run
-    starts at its step. With `lengths`, each POOL of batches is sorted by them, so that a batch has
-    examples of like length, and the batches come in an order of the seed's."""
+    """The training batches. Batch i is a pure function of (seed, i): positions i*B .. (i+1)*B of
+    the endless concatenation of one permutation per epoch. The ranks share each batch.
+
+    The sampler is endless and has no state to store: a resumed run starts at its step. With
+    `lengths`, each POOL of batches is sorted by length, so that a batch has examples of like
+    length, and the seed decides the order of the batches.
+    """
 
     def __init__(
         self,
@@ -128,8 +133,8 @@ class TrainBatches(Sampler):
 
 
 class EvalBatches(Sampler):
-    """Every example once, in order, or by length; ranks share the batches, none is padded or
-    dropped."""
+    """The evaluation batches: every example once, in order or by length. The ranks share the
+    batches; no batch is padded or dropped."""
 
     def __init__(
         self,

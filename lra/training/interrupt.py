@@ -10,11 +10,11 @@ from lra.errors import EXIT_CODES, Interrupted
 
 
 class StopSignal:
-    """Remembers the signal that asked for a stop; what runs asks with `check()`.
+    """Remembers the signal that asked for a stop; the running code asks with `check()`.
 
     A second Ctrl-C exits at once: checkpoints are replaced whole, so the last one stays valid.
-    Python runs its handlers in the main thread only, after the operation it is in, and a backward
-    pass may last seconds; so a thread of its own listens, woken by the interpreter's C handler.
+    Python runs its handlers in the main thread only, after the current operation, and a backward
+    pass may last seconds. So a separate thread listens, woken by the interpreter's C handler.
     """
 
     def __init__(self):
@@ -40,7 +40,7 @@ class StopSignal:
         self._ears.close()
 
     def install(self) -> None:
-        """Takes the signals over again: every Lightning stage puts its own handler in front."""
+        """Takes the signals over again, since every Lightning stage installs its own handler."""
         for number in EXIT_CODES:
             signal.signal(number, lambda *_: None)
 

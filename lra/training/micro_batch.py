@@ -1,10 +1,10 @@
 """trainer.micro_batch: how many examples of a step's batch go through the network at once.
 
-A step's gradient is that of its whole batch; where the batch does not fit into memory, it is summed
-over parts. `auto` finds the largest part by trying a step before the first one: on CPU in a child
-process, since there running out of memory is no exception but a SIGKILL. What was found stays in
-the checkpoint and the row (environment.micro_batch). An attempt that ran out of memory all the same
-is followed by one with parts of half the size.
+A step uses the gradient of its whole batch. If the batch does not fit into memory, the gradient is
+summed over parts. `auto` finds the largest part that fits by trying a step before training: on CPU
+in a child process, since running out of memory there is not an exception but a SIGKILL. The size
+found stays in the checkpoint and the row (environment.micro_batch). If an attempt runs out of
+memory all the same, the next attempt takes parts of half the size.
 """
 
 import json
@@ -23,7 +23,7 @@ from lra.store.cell import Cell
 from lra.store.row import Row
 
 DOES_NOT_FIT = 3  # exit code of the child
-SPARE = 0.9  # a trial that takes more of the free memory does not fit
+SPARE = 0.9  # a trial that takes a larger share of the free memory does not fit
 
 
 def choose(cfg: DictConfig, cell: Cell, batch_size: int, resumed: dict | None) -> int | None:
@@ -42,17 +42,17 @@ def choose(cfg: DictConfig, cell: Cell, batch_size: int, resumed: dict | None) -
 
 
 def halved(attempts: list[Row], batch_size: int) -> int:
-    """Returns the size after attempts at a cell of which the last ran out of memory; 0: nothing is
-    smaller."""
+    """Returns the size after attempts at a cell, the last of which ran out of memory; 0: no smaller
+    size exists."""
     last = attempts[-1].environment.get("micro_batch")
-    if last is None:  # it was killed before it could say: all the last ones halve the batch
+    if last is None:  # killed before it was recorded: each attempt in a row halves
         in_a_row = list(takewhile(lambda row: row.status == "oom", reversed(attempts)))
         last = batch_size >> (len(in_a_row) - 1)
     return last // 2
 
 
 def largest(cfg: DictConfig, batch_size: int) -> int:
-    """The first of batch_size, its half, its quarter, ... that fits; 1 if none does."""
+    """Returns the first of batch_size, its half, its quarter, ... that fits; 1 if none does."""
     size = batch_size
     while size > 1 and not fits(cfg, size):
         size = -(-size // 2)
@@ -99,13 +99,13 @@ def one_step(cfg: DictConfig, size: int, device: str) -> None:
 
 
 def main() -> None:
-    """The child of `fits`: exit code 0 if the step and some spare memory were there."""
+    """Runs the child of `fits`: exit code 0 if the step fits and leaves some memory free."""
     import psutil
 
     from lra.training.attempt import is_out_of_memory
     from lra.training.callbacks.memory import PeakMemory, anonymous_resident
 
-    with suppress(OSError):  # if the kernel has to choose, it takes this process
+    with suppress(OSError):  # if memory runs out, the kernel ends this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
     tree, size = json.loads(sys.stdin.read())
     free = psutil.virtual_memory().available + anonymous_resident()[0]

@@ -45,18 +45,18 @@ class Learner(pl.LightningModule):
         self.micro_batch = micro_batch
         self.net, self.objective, self.optim = net, objective, optim
         self.max_steps, self.seed = max_steps, seed
-        self.scores: dict[str, dict[str, Score]] = {}  # split -> the last evaluation's
+        self.scores: dict[str, dict[str, Score]] = {}  # split -> scores of the last evaluation
         self.predictions: Predictions | None = None  # of the last test pass
-        self.outputs_sha256: str | None = None  # of what it kept of each example, float32
+        self.outputs_sha256: str | None = None  # of the values it kept of each example, float32
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # kept, targets, index
 
     def on_train_batch_start(self, batch, batch_idx: int) -> None:
         seed_everything(self.seed, self.global_step, self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns loss, of the last part, for Lightning's backward pass, and mean, of the whole
-        batch. The gradients of the other parts are there by then."""
-        optimizer: Any = self.optimizers(use_pl_optimizer=False)  # there is one
+        """Returns `loss` of the last part, for Lightning's backward pass, and `mean` of the whole
+        batch. The gradients of the other parts are summed already."""
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)  # the only one
         optimizer.zero_grad()
         examples = len(batch.indices)
         size = self.micro_batch or examples
@@ -73,12 +73,14 @@ class Learner(pl.LightningModule):
         return {"loss": loss, "mean": mean}
 
     def _no_sync(self):
-        """Ranks exchange gradients once a step, with those of the last part."""
+        """Returns a context in which ranks do not exchange gradients: they do so once a step, with
+        the last part."""
         model: Any = self.trainer.strategy.model
         return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
 
     def optimizer_zero_grad(self, *_) -> None:
-        """Done at the start of the step: here it would undo all parts but the last."""
+        """Does nothing, since training_step has zeroed the gradients; zeroing here would undo all
+        parts but the last."""
 
     def on_before_optimizer_step(self, optimizer) -> None:
         # not Trainer(gradient_clip_val=...): Lightning refuses it with a fused optimiser in bf16
@@ -101,8 +103,8 @@ class Learner(pl.LightningModule):
         }
 
     def learning_rate_factor(self, step: int) -> float:
-        """Returns the share of lr at a step: a linear warm-up to 1, then a line or half a cosine to
-        0, or 1 / sqrt(step)."""
+        """Returns the share of lr at a step: a linear warm-up to 1, then a line to 0, half a cosine
+        towards 0, or 1 / sqrt(step), scaled to 1 at the end of the warm-up."""
         warmup = max(1, round(self.optim.warmup * self.max_steps))
         if step < warmup:
             return self.optim.start_factor + (1 - self.optim.start_factor) * (step + 1) / warmup
@@ -123,7 +125,7 @@ class Learner(pl.LightningModule):
     def _end(self, split: str) -> tuple[np.ndarray, Predictions]:
         """Scores the split; returns what was kept and predicted, in the order of the examples."""
         parts = [tuple(t.cpu() for t in part) for part in self._kept]
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1:  # every rank scores the batches of all ranks
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, parts)
             parts = [part for rank in gathered for part in rank]

@@ -15,7 +15,7 @@ from lra.config import Configuration
 from lra.machine import cores, is_main_process
 from lra.store.cell import Cell
 
-# What this project does itself, or does not want.
+# Lightning's features that this project does itself, or does not want.
 LIGHTNING: dict[str, Any] = {
     "max_epochs": -1,
     "enable_checkpointing": False,  # checkpoint.py
@@ -27,8 +27,8 @@ LIGHTNING: dict[str, Any] = {
 
 
 def quiet() -> None:
-    """Lightning's tips and greetings; and its advice to load data with workers, which would cost
-    more than the microseconds that a batch takes."""
+    """Silences Lightning's tips and greetings, and its advice to load data with workers: these
+    would cost more than the microseconds that a batch takes."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in (
@@ -41,9 +41,12 @@ def quiet() -> None:
 
 
 def keep_freed_memory() -> None:
-    """glibc would hand the buffers of every step back to the kernel, to fault them in again page by
-    page at the next. Keeping them makes a CPU step faster, the more the larger they are, at the
-    price of more resident memory. No-op without glibc."""
+    """Makes glibc keep freed buffers; does nothing without glibc.
+
+    By default glibc hands the buffers of every step back to the kernel and faults them in again,
+    page by page, at the next step. Keeping them makes a CPU step faster, the more the larger the
+    buffers are, at the price of more resident memory.
+    """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no buffer is a mapping of its own, however large
@@ -51,13 +54,14 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """The opposite: what is resident then is what is in use, to the page. Slow."""
+    """Makes glibc give freed buffers back, so that resident memory is the memory in use, to the
+    page. Slow."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-4, 2**16)  # M_MMAP_MAX: as many mappings as glibc's default
         libc.mallopt(-3, 2**16)  # M_MMAP_THRESHOLD: larger buffers are mappings of their own
         libc.mallopt(-1, 0)  # M_TRIM_THRESHOLD
-        libc.malloc_trim(0)  # what is free already
+        libc.malloc_trim(0)  # gives back what is free already
 
 
 def thread_count(wanted: int | None) -> int:
@@ -66,7 +70,8 @@ def thread_count(wanted: int | None) -> int:
 
 
 def threads(wanted: int | None, resumed: dict | None) -> None:
-    """torch's threads. Another number gives other sums, so a resumed run keeps its own."""
+    """Sets torch's number of threads. Another number gives other sums, so a resumed run keeps its
+    number unless another one is wanted."""
     import torch
 
     before = resumed["lra"]["environment"]["threads"] if resumed else None
@@ -88,8 +93,11 @@ def to_json(cfg: DictConfig) -> str:
 
 
 def strategy(name: str):
-    """Lightning's by that name. Buffers here are constants: sending them around before every batch
-    would make ranks with fewer batches of an evaluation wait for ever."""
+    """Returns Lightning's strategy by name, ddp without the exchange of buffers.
+
+    Buffers here are constants. Sending them before every batch would make ranks with fewer batches
+    of an evaluation wait for ever.
+    """
     if name != "ddp":
         return name
     from pytorch_lightning.strategies import DDPStrategy

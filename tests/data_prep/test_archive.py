@@ -92,7 +92,7 @@ def test_streams_are_streams(tmp_path):
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_tar_that_ends_early_is_damaged_and_not_short(tmp_path, mode, damage):
-    """tarfile itself takes a header that it cannot read for the end of the archive."""
+    """Reports damage that tarfile takes for the end of the archive: a header it cannot read."""
     import gzip
 
     files = {f"file{i}.txt": bytes([65 + i]) * 512 for i in range(4)}

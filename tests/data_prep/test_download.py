@@ -16,7 +16,8 @@ from tests import originals
 
 
 class Server(ThreadingHTTPServer):
-    """content: what it gives. ranges: whether it knows them. cut: where it breaks off."""
+    """A server. content: the bytes that it sends. ranges: whether it honours them. cut: the place
+    where it breaks off."""
 
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)

@@ -20,7 +20,7 @@ def run(archives, *arguments):
 
 
 def settings():
-    """The tiny counts of every task, addressed to it."""
+    """Yields the overrides for the tiny counts of every task, addressed to the task."""
     for task, overrides in TASKS.items():
         for override in overrides:
             if not (task == "retrieval" and "variant=" in override):
@@ -137,7 +137,8 @@ def test_doctor_recognises_defects_in_the_data(tmp_path):
 
 
 def test_probe_finds_the_signal_and_its_absence(tmp_path):
-    """Reviews whose words give the label away; then the same with the labels of val swapped."""
+    """Probes reviews whose words give the label away, then the same reviews with val's labels
+    swapped."""
     path = packed(tmp_path, "text")
     arguments = ["task=text", *TASKS["text"], f"data.root={tmp_path}/data"]
     good = run(tmp_path / "archives", "probe", *arguments)

@@ -28,7 +28,7 @@ def measured(chosen: list[Row]) -> list[dict]:
     lines = []
     for key, models in grouped.items():
         variant, metric = key.variant, models[0].metric
-        if len(data[key.task, variant]) > 1:  # lines on two data sets do not compare
+        if len(data[key.task, variant]) > 1:  # lines on different data do not compare
             variant = f"{variant} (data {key.fingerprint})"
         about = {"task": key.task, "variant": variant, "protocol": key.protocol}
         about |= {"metric": metric.heading}
@@ -208,8 +208,11 @@ def _steps(group: list[Row]) -> str:
 
 
 def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
-    """trade_off: by protocol and task, points (model, speed, score, memory); lengths: by phase
-    and quantity, a line for each model. Speed and memory are the lab's, at its longest length."""
+    """Returns the values of the charts. trade_off: by protocol and task, points (model, speed,
+    score, memory); lengths: by phase and quantity, a line for each model.
+
+    Speed and memory in trade_off are the lab's, at its longest length.
+    """
     found = benches(measurements)
     if not found:
         return {"trade_off": {}, "lengths": {}, "conditions": ""}

@@ -17,7 +17,7 @@ FEW = 300  # lines that a browser lays out at first
 
 
 class Column(NamedTuple):
-    """A column of the table. kind: how it sorts; hidden_below: the page's width in pixels."""
+    """A column of the table. kind: how it sorts; hidden_below: a page width in pixels."""
 
     key: str
     kind: str = "text"
@@ -43,7 +43,7 @@ COLUMNS = [
     Column("parameters", "number", "", "{:,}", hidden_below=800),
     Column("speed", "number", "train examples/s", "{:.0f}", hidden_below=800),
     Column("memory", "number", "peak MB", "{:.0f}", hidden_below=800),
-    Column("device", hidden_below=1600),  # which stands in the provenance, too
+    Column("device", hidden_below=1600),  # the provenance shows it too
     Column("origin", heading="source", hidden_below=800),
 ]
 FILTERS = ["protocol", "task", "variant", "origin", "matched", "device"]
@@ -54,7 +54,7 @@ def packed(content: bytes) -> str:
 
 
 def page(lines: list[dict], charts: dict) -> str:
-    """lines and charts: as lines.py makes them."""
+    """Returns the page's HTML. lines and charts: as lines.py makes them."""
     lines = sorted(lines, key=_order)
     metrics = {line["metric"] for line in lines}
     columns = [
@@ -80,13 +80,13 @@ def page(lines: list[dict], charts: dict) -> str:
 
 
 def _heading(metrics: set[str]) -> str:
-    """Returns the metric that all lines share; where they do not, the task tells."""
+    """Returns the metric that all lines share; else `score`, since the task tells the metric."""
     return metrics.pop() if len(metrics) == 1 else "score"
 
 
 def badge_kind(badge: str) -> str:
-    """Returns good for praise, plain for a description, and doubt for all else, which a phone
-    shows, too."""
+    """Returns good for praise, plain for a description, and doubt for all else. A narrow page shows
+    the doubts alone."""
     if badge in ("size-matched", "certificate"):
         return "good"
     return "plain" if badge in ("dense", "submitted") or badge.startswith("chosen") else "doubt"

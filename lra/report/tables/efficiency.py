@@ -1,5 +1,5 @@
-"""Speed and memory by length, and beside it what LRA's Table 2, the Fourier Transformer's and
-Skyformer's efficiency tables say of bytes of text."""
+"""Speed and memory by length, beside the figures for bytes of text in LRA's Table 2 and in the
+efficiency tables of the Fourier Transformer and Skyformer."""
 
 import pandas as pd
 
@@ -123,7 +123,7 @@ def _speed(bench: Bench, cell: Rounds, phase: str) -> str:
 
 
 def _ratios(bench: Bench, cell: Rounds, phase: str) -> str:
-    """2.1 (5.0): over the fused transformer, and over the explicit one."""
+    """Returns the speed-up over the fused transformer and, in brackets, over the explicit one."""
     key = cell.first.model, cell.first.length, phase
     if cell.seconds(phase) is None:
         return cell.status(phase)
@@ -209,7 +209,7 @@ def _long(bench: Bench, model: str, length: int, phase: str) -> dict | None:
 
 
 def _ratios_of(figures: pd.DataFrame) -> pd.DataFrame:
-    """Skyformer prints hours and GB: the same as ratios to its transformer."""
+    """Returns the hours and GB that Skyformer prints as ratios to its transformer."""
     base = figures[figures.model == BASELINE].set_index("metric").value
     if base.empty:
         return figures.head(0)
@@ -223,8 +223,10 @@ def _ratios_of(figures: pd.DataFrame) -> pd.DataFrame:
 
 
 def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, str]) -> Table:
-    """metrics: RATIOS to the transformer (published, ours to the explicit and to the fused one), or
-    ABSOLUTE."""
+    """Returns the table of a paper's figures and ours.
+
+    metrics: RATIOS to the transformer (ours to the explicit and to the fused one), or ABSOLUTE.
+    """
     figures = figures[figures.metric.isin(metrics)]
     lengths = sorted(figures.length.unique())
     heads = [(metric, n) for metric in metrics for n in lengths]
@@ -261,8 +263,8 @@ def paper(title: str, figures: pd.DataFrame, bench: Bench, metrics: dict[str, st
 
 
 def _ours(bench: Bench, model: str, metric: str, n: int, other: str | None) -> str:
-    """Returns our value in training at the length that stands for n; other: the model under a
-    ratio."""
+    """Returns our value in training at the length that stands for n. other: the model that a ratio
+    refers to."""
     near = [length for length in bench.lengths if abs(length / n - 1) <= NEAR]
     cell = bench.cells.get((model, near[0])) if near else None
     if cell is None:

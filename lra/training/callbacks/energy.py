@@ -1,7 +1,7 @@
 """energy=true: the electricity that a run takes, as estimated by codecarbon without a network.
 
-Where the processor's own counters cannot be read it is a guess from its name, its load and its
-memory: good for comparing runs on one machine, not for more.
+If the processor's own counters cannot be read, the estimate is a guess from the processor's name,
+its load and its memory: good for comparing runs on one machine, not for more.
 """
 
 import pytorch_lightning as pl
@@ -10,7 +10,7 @@ from lra.errors import UserError
 
 
 class Energy(pl.Callback):
-    """kWh of this process, over all resumes."""
+    """Measures the kWh of this process, over all resumes."""
 
     def __init__(self):
         try:
@@ -19,7 +19,7 @@ class Energy(pl.Callback):
             raise UserError("energy=true needs codecarbon: pip install -e '.[energy]'.") from None
         self._before = 0.0
         self._tracker = OfflineEmissionsTracker(
-            country_iso_code="USA",  # decides about the CO2, which is not recorded
+            country_iso_code="USA",  # decides the CO2 alone, which is not recorded
             tracking_mode="process",
             save_to_file=False,
             allow_multiple_runs=True,

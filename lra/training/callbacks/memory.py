@@ -13,7 +13,8 @@ Kind = Literal["RssAnon", "rss"]
 
 
 def anonymous_resident() -> tuple[int, Kind]:
-    """Bytes of anonymous resident memory: mapped data pages are not memory use."""
+    """Returns the bytes of anonymous resident memory, since mapped data pages are not memory use,
+    and the kind of the reading."""
     try:
         with open("/proc/self/status") as status:
             for line in status:
@@ -25,8 +26,8 @@ def anonymous_resident() -> tuple[int, Kind]:
 
 
 class PeakMemory(pl.Callback):
-    """Peak above the level when this was made: of the CUDA allocator, or of anonymous resident
-    memory sampled at 100 Hz. A resumed run keeps the peak of what went before."""
+    """Measures the peak above the level when this object was made: of the CUDA allocator, or of
+    anonymous resident memory sampled at 100 Hz. A resumed run keeps its earlier peak."""
 
     def __init__(self, accelerator: str):
         self.cuda = accelerator == "gpu" and torch.cuda.is_available()

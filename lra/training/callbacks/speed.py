@@ -15,10 +15,11 @@ def synchronise(device: torch.device) -> None:
 
 
 class Stopwatch(pl.Callback):
-    """Medians over windows of steps, the first window after a start or resume left out as warm-up.
+    """Takes medians over windows of steps. The first window after a start or resume is a warm-up
+    and does not count.
 
-    The device is synchronised at both ends of a window only. data = from the end of a step to the
-    start of the next one: fetching the batch and moving it.
+    The device is synchronised only at both ends of a window. Data time goes from the end of a step
+    to the start of the next: fetching the batch and moving it.
     """
 
     WINDOW = 10
@@ -100,7 +101,7 @@ class Stopwatch(pl.Callback):
 
     @property
     def step_seconds(self) -> float | None:
-        """Data time included; None before the warm-up is over."""
+        """The seconds of a step, data time included; None before the warm-up is over."""
         return _median(self._steps) + _median(self._data) if self._steps else None
 
     def speed(self, batch_size: int) -> Speed:

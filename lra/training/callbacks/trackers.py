@@ -1,7 +1,7 @@
 """Trackers, which take the curves of a run and its row at the end: CSV files, W&B, TensorBoard.
 
-A tracker is a convenience: one that cannot start is replaced by CSV files, one that breaks is left
-out from then on, and the run goes on.
+A tracker is a convenience. CSV files replace a tracker that cannot start; a tracker that breaks is
+left out from then on, and the run goes on.
 """
 
 import netrc
@@ -20,7 +20,7 @@ from lra.store.row import Row
 
 
 class Guarded(Logger):
-    """Passes everything on, until something breaks."""
+    """Passes every call on to a logger, until a call breaks."""
 
     def __init__(self, inner: Logger):
         super().__init__()
@@ -56,15 +56,17 @@ class Guarded(Logger):
         self._attempt(self.inner.finalize, status)
 
     def record(self, row: Row, path: Path) -> None:
-        """The finished row: its scores as metrics; with W&B all of it, and the file as artefact."""
+        """Records the finished row: its scores as metrics; with W&B its other fields too, and the
+        file as artefact."""
         self._attempt(_record, self.inner, row, path)
 
 
 def create(configuration: Configuration, cell: Cell) -> Guarded:
     """Starts the tracker.
 
-    cfg.logger is partial: where it writes, and under which id, follows from the cell. A resumed
-    run goes on with its curves; one that is run again after it was done has curves of its own."""
+    cfg.logger is partial: the cell decides where it writes, and under which id. A resumed run goes
+    on with its curves; a run that is repeated after it was done has curves of its own.
+    """
     from hydra.utils import instantiate
 
     cfg = configuration.cfg
@@ -75,7 +77,7 @@ def create(configuration: Configuration, cell: Cell) -> Guarded:
     try:
         _offline_without_a_key()
         inner = instantiate(cfg.logger)(**settings)
-        inner.experiment  # noqa: B018  starts it: what is wrong shows here
+        inner.experiment  # noqa: B018  starts it, so that a failure shows here
     except Exception as error:
         _warn(f"{cfg.logger._target_} cannot start ({_first_line(error)}): curves go to CSV files.")
         inner = CSVLogger(settings["save_dir"], name="csv")
@@ -102,7 +104,8 @@ def _record(inner: Logger, row: Row, path: Path) -> None:
 
 
 def _offline_without_a_key() -> None:
-    """W&B would ask for an account: without one it writes files, for `wandb sync` later."""
+    """Sets W&B offline if it has no account, for which it would ask. Offline, W&B writes files for
+    `wandb sync` later."""
     known = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")
     with suppress(OSError, netrc.NetrcParseError):
         known = known or str(netrc.netrc().authenticators("api.wandb.ai") or "")

@@ -39,7 +39,8 @@ def test_train_and_val_part_the_training_images(tmp_path):
 
 
 def test_grey_is_what_tensorflow_makes_of_the_colours():
-    """floor(255.5 * grey) in float32; float64 may differ where that is a whole number."""
+    """Compares with floor(255.5 * grey), but for values so near a whole number that float32 and
+    float64 may differ."""
     rng = np.random.default_rng(0)
     colours = rng.integers(256, size=(20, 3072), dtype=np.uint8)
     red, green, blue = colours.reshape(20, 3, 1024).transpose(1, 0, 2).astype(np.float64) / 255
@@ -80,7 +81,7 @@ def test_a_hostile_or_broken_batch_is_refused_and_not_run(tmp_path, monkeypatch,
 
 
 def test_pickles_of_other_versions_are_read():
-    """The original, written by Python 2 (str for bytes), and a batch that numpy 2 writes today."""
+    """Reads the original, written by Python 2 (str for bytes), and a batch that numpy 2 writes."""
     data = np.arange(3072, dtype=np.uint8)[None]
     for protocol in (2, 4):
         content = pickle.dumps({"data": data, "labels": [7]}, protocol=protocol)

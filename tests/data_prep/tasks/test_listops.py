@@ -169,7 +169,7 @@ def test_the_sample_says_what_to_bring(tmp_path, monkeypatch):
 
 
 def test_baselines_are_what_a_trivial_rule_scores(generated):
-    """Counted again, example by example."""
+    """Counts the scores again, example by example."""
     scores = listops.baselines(generated)
     examples = {name: list(expressions(split)) for name, split in generated.items()}
 
@@ -219,7 +219,7 @@ def test_generated_data_are_distributed_as_the_sample(sample):
     for name in ("label", "root", "depth", "operator", "arguments", "label given root"):
         values = sorted(set(itertools.chain(*(f[name] for f in facts))))
         table = [[f[name].count(v) for v in values] for f in facts]
-        # one argument list or depth that no sample has would be an empty column
+        # A value that no sample has would be an empty column.
         p[name] = stats.chi2_contingency(table).pvalue if len(values) > 1 else 1.0
     for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
         assert value > 0.01 / (len(p) - rank), f"{name}: p = {value:.2g} (all: {p})"
@@ -227,7 +227,7 @@ def test_generated_data_are_distributed_as_the_sample(sample):
 
 def collect(splits):
     facts = {name: [] for name in ("length", "label", "root", "depth", "label given root")}
-    # operators inside one expression are not independent of its length: one of each is looked at
+    # The operators of an expression depend on its length, so one of each expression is drawn.
     facts |= {"operator": [], "arguments": []}
     rng = np.random.default_rng(0)
     for split in splits:

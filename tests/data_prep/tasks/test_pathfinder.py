@@ -22,7 +22,7 @@ def prepare(tmp_path, *overrides, task="pathfinder", source=None):
 
 
 def pictures(splits):
-    """(pixels, label) of every example."""
+    """Returns (pixels, label) of every example."""
     return {
         (split.ids[split.offsets[i] : split.offsets[i + 1]].tobytes(), int(split.labels[i]))
         for split in splits.values()
@@ -246,7 +246,7 @@ def prepared(root):
 
 
 def arrays(root) -> int:
-    """Files below root; folders may come and go meanwhile, which rglob would raise at."""
+    """Counts the arrays below root. Folders may come and go meanwhile, where rglob would raise."""
     return sum(name.endswith(".npy") for _, _, names in os.walk(root) for name in names)
 
 

@@ -1,8 +1,8 @@
-"""Our pictures against the official generator's, in shared/data's samples where they are at hand.
+"""Compares our pictures with the official generator's samples, if LRA_ARCHIVES has them.
 
-Each distribution check: Kolmogorov-Smirnov over images for a statistic of one image, a permutation
-test for the mean image, Fisher's test for the labels; all of them Holm-corrected at 0.01, on fixed
-seeds. Sizes: theirs 400 to 15 images a level, ours OURS below.
+The distribution checks are Kolmogorov-Smirnov over images for a statistic of one image, a
+permutation test for the mean image, and Fisher's test for the labels. All are Holm-corrected at
+0.01, on fixed seeds. A level has 400 to 15 of their images, and OURS below of ours.
 """
 
 import io
@@ -35,7 +35,7 @@ def ours(side, length, n, seed=0):
 
 @pytest.fixture(scope="module")
 def official(archives):
-    """(side, contour length) -> (images, labels)."""
+    """Returns (side, contour length) -> (images, labels)."""
     wanted = re.compile(r"pathfinder(\d+)/(curv_\w+)/(?:imgs/0/sample_(\d+)\.png|metadata/0\.npy)$")
     length_of = {name: length for length, name in snakes.LEVELS.items()}
     images, labels = {}, {}
@@ -57,7 +57,7 @@ def official(archives):
 
 
 def marker_places(image):
-    """Centres of the two discs: where the picture agrees best with a disc."""
+    """Returns the centres of the two discs, where the picture agrees best with a disc."""
     disc = np.clip(snakes.disc(snakes.RULES[len(image)].marker_radius), 0, 1)
     match = ndimage.correlate(image / 255, disc - disc.mean(), mode="constant")
     first = np.unravel_index(match.argmax(), match.shape)
@@ -84,14 +84,18 @@ STATISTICS = {
 
 
 def mean_image_p(one, two, permutations=20_000):
-    """Permutation test of the squared distance between two mean images of 16 x 16 patches; as many
-    permutations as Holm's first threshold, 0.01 / 108, needs, unless p is far above it already."""
+    """Returns p of a permutation test of the squared distance between two mean images of 16 x 16
+    patches.
+
+    Holm's first threshold, 0.01 / 108, decides the number of permutations; the test stops earlier
+    if p is far above the threshold.
+    """
     both = np.concatenate([one, two]).astype(float)
     n, side = both.shape[:2]
     both = both.reshape(n, 16, side // 16, 16, side // 16).mean((2, 4)).reshape(n, -1)
     total, draw = both.sum(0), rng(1)
 
-    def distances(member):  # (permutations, n) of 0 and 1: who is in the first group
+    def distances(member):  # (permutations, n): 1 for a member of the first group
         first = member @ both
         return ((first / len(one) - (total - first) / len(two)) ** 2).sum(1)
 
@@ -105,7 +109,7 @@ def mean_image_p(one, two, permutations=20_000):
 
 
 def holm(p_values, level=0.01):
-    """The names that a Holm-corrected test rejects."""
+    """Returns the names, with p, that a Holm-corrected test rejects."""
     rejected = []
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         if p > level / (len(p_values) - rank):
@@ -129,7 +133,7 @@ def test_the_pictures_have_the_official_distribution(official):
 
 
 def test_those_tests_would_notice_other_pictures(official):
-    """Two distracting contours of four paddles instead of five, for instance."""
+    """Draws two distracting contours, of four paddles each, instead of five."""
     theirs, _ = official[32, 14]
     rules = snakes.RULES[32]
     try:
@@ -142,9 +146,12 @@ def test_those_tests_would_notice_other_pictures(official):
 
 
 def test_trivial_statistics_do_not_give_the_label_away():
-    """Logistic regression on 2,000 images, scored on 2,000. Ink is at chance. The distance of the
-    discs is not quite, by the official rules: the other contour's head lies seed_distance further
-    off at random, so that its distances spread a little more (52.9 % of 4,000)."""
+    """Fits logistic regression on 2,000 images and scores it on 2,000.
+
+    Ink is at chance. The distance of the discs is not quite at chance, by the official rules: the
+    other contour's head is seed_distance further off at random, so that its distances spread a
+    little more (52.9 % of 4,000).
+    """
     images, labels = ours(32, 14, 4000)
     ink = np.array([[image.mean(), image.mean() ** 2] for image in images])
     distance = np.array([[d, d * d] for d in map(marker_distance, images)])
@@ -185,7 +192,8 @@ def split_of(images, labels):
 
 @pytest.mark.slow
 def test_a_network_learns_ours_and_scores_the_same_on_theirs(official):
-    """curv_baseline: trained on 20,000 of ours; 2,000 of ours against their 100, Fisher."""
+    """Trains on 20,000 images of our curv_baseline; Fisher's test compares 2,000 of ours with their
+    100."""
     images, labels = ours(32, 6, 20_000)
     theirs, their_labels = official[32, 6]
     more, more_labels = ours(32, 6, 2000, seed=1)
@@ -200,7 +208,8 @@ def test_a_network_learns_ours_and_scores_the_same_on_theirs(official):
 
 @pytest.mark.slow
 def test_a_network_cannot_tell_ours_from_theirs(official):
-    """32 pixels, hard: 400 of each, 5 folds, area under the curve at most 0.60."""
+    """Classifies 400 images of each, at 32 pixels and the hard level, in 5 folds; the area under
+    the curve is at most 0.60."""
     import torch
     import torch.nn.functional as F
 

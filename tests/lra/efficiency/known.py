@@ -45,7 +45,7 @@ class Churning(Known):
 
 
 class Hungry(Known):
-    """Takes more and more."""
+    """Takes more and more memory."""
 
     def forward(self, ids, lengths):
         self.kept = [torch.ones(25_000_000) for _ in range(1000)]

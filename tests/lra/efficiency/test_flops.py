@@ -1,4 +1,4 @@
-"""Against counts by hand."""
+"""The counted operations equal counts by hand."""
 
 import math
 

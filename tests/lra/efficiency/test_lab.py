@@ -1,7 +1,8 @@
 """Known costs are measured right, limits are results, and a command goes on where it was stopped.
 
-Timings here are of sleeps, which a busy machine does not stretch; what compares computations is
-slow and wants a quiet machine."""
+The tests here time sleeps, which a busy machine does not stretch. A test that compares computations
+is slow and wants a quiet machine.
+"""
 
 from statistics import median
 
@@ -47,7 +48,7 @@ def test_too_much_memory_is_a_result():
     found = lab.measure(known(0, 1, "Hungry"), 0, 5, Limits(100, 10**9))
     assert (found.status, found.training) == ("oom", None)
     assert "1.0 GB" in found.reason
-    assert found.parameters == 2  # what was known by then
+    assert found.parameters == 2  # known by then
 
 
 @pytest.mark.slow
@@ -112,7 +113,7 @@ def test_memory_and_operations_are_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "measure", measure)
     Lab([cell("fnet")], 3, tmp_path, LIMITS).run(5)
     assert asked == [True, False, False]
-    Lab([cell("fnet")], 3, tmp_path, LIMITS, rerun="disturbed").run(5)  # has to be kept somewhere
+    Lab([cell("fnet")], 3, tmp_path, LIMITS, rerun="disturbed").run(5)  # some record must keep it
     assert asked == [True, False, False, True]
 
 
@@ -139,7 +140,7 @@ def test_a_higher_limit_tries_again_what_met_it(tmp_path):
 
 @pytest.mark.slow
 def test_small_buffers_that_are_freed_are_no_memory_use():
-    """400 of them, 40 at a time, in sizes that leave holes between them in a heap."""
+    """Frees 400 buffers, 40 at a time, in sizes that leave holes between them in a heap."""
     found = lab.measure(known(0, 1, "Churning"), 0, 5, LIMITS)
     assert found.training_cost.memory.peak_bytes == pytest.approx(40 * 1.5e6, rel=0.15)
 

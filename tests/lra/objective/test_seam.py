@@ -1,5 +1,5 @@
 """The seam holds: a second objective in one file and one yaml is trained, selected, scored, stored,
-resumed, compared, printed and drawn, and nothing else is touched."""
+resumed, compared, printed and drawn, and no other file changes."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ cfg = config.compose(["task=numbers"])
 assert cfg.objective.name == config.task_objective("numbers") == "distance"
 assert cfg.model.net.num_classes == 1
 """
-# Imports what is slow to import once, then runs a command after the other, each in a fork.
+# Imports the slow modules once, then runs one command after the other, each in a fork.
 DRIVER = """
 import json, os, runpy, sys
 sys.path.insert(0, os.getcwd())
@@ -74,7 +74,7 @@ for words, log in json.loads(sys.argv[1]):
 
 
 def python(root: Path, *commands: list[str]) -> list[tuple[int, str]]:
-    """Runs commands in the copy; their exit codes and outputs."""
+    """Runs commands in the copy; returns their exit codes and outputs."""
     logs = [root / f"{i}.log" for i in range(len(commands))]
     for log in logs:
         log.unlink(missing_ok=True)

@@ -121,7 +121,7 @@ print(anonymous() - before)
 
 
 def test_the_loader_keeps_little_in_memory(tmp_path):
-    """300 MB of Path-X-like data: mapped pages are not counted, and nothing is copied to stay."""
+    """Reads 300 MB of Path-X-like data: mapped pages do not count, and no copy stays in memory."""
     pixels = np.broadcast_to(np.arange(16384, dtype=np.uint8), (18_000, 16384))
     labels = np.arange(18_000) % 2
     parts = {"train": (0, 17_000), "val": (17_000, 17_500), "test": (17_500, 18_000)}

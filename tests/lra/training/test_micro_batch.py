@@ -1,4 +1,4 @@
-"""Parts of a batch: the same gradient, and what fits into memory."""
+"""Parts of a batch give the gradient of the whole batch, and the largest that fits is found."""
 
 from contextlib import nullcontext
 
@@ -17,7 +17,7 @@ from tests.lra.store.test_row import row
 
 @pytest.mark.parametrize("size", [1, 3, 4, 8, 100])
 def test_the_gradient_is_that_of_the_whole_batch(size):
-    """Also where the parts do not divide it: 8 = 3 + 3 + 2."""
+    """Holds also where the parts do not divide the batch: 8 = 3 + 3 + 2."""
     ids, lengths = torch.randint(1, 15, (8, 1, 60)), torch.full((8, 1), 60)
     batch = Batch(ids, lengths, targets=torch.arange(8), indices=torch.arange(8))
     objective = Classification("classification", 10)
@@ -71,7 +71,7 @@ def test_the_batch_is_halved_until_it_fits(monkeypatch):
 
 @pytest.mark.slow
 def test_the_supervisor_goes_on_in_smaller_parts(run):
-    """The cell runs out of memory at its first step: a limit on the child, twice."""
+    """Marks the cell's attempt as out of memory; the next attempt takes half the size."""
     cell = ["model=transformer", "trainer.micro_batch=auto", "max_steps=2"]
     assert run("-m", *cell, "batch_size=4", "seed=0").returncode == 0
     (path,) = run.results.glob("runs/*/*/*.json")

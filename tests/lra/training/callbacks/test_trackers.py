@@ -31,7 +31,7 @@ def test_the_final_scores_are_metrics(tmp_path):
     assert "0.37" in text
 
 
-@pytest.mark.filterwarnings("ignore")  # theirs
+@pytest.mark.filterwarnings("ignore")  # warnings of codecarbon
 def test_energy_is_estimated_over_all_resumes():
     pytest.importorskip(
         "codecarbon", reason="codecarbon is not installed: pip install -e '.[energy]'"
