@@ -1,4 +1,4 @@
-"""python -m benchmarks.loading [threads=1]
+"""python -m benchmarks.loading
 
 Compares the time to load a batch with a training step of the fastest model, fourier, for every task
 that counts in the mean, at the sizes of protocol=lite. Also measures the time that padding to the
@@ -14,18 +14,20 @@ import torch
 from hydra.utils import instantiate
 
 import data_prep
+from benchmarks import settings
 from lra import config
+from lra.cli import Key, number, run
 from lra.training.data import PackedData, TrainBatches
 
+KEYS = {"threads": Key("1", "of torch")}
 OVERRIDES = {"retrieval": ["task.variant=scisumm"]}
 
 
 def main() -> None:
-    options = dict(argument.split("=") for argument in sys.argv[1:])
-    torch.set_num_threads(int(options.get("threads", 1)))
+    torch.set_num_threads(number(settings(KEYS), "threads"))
     for task in config.tasks(in_mean=True):
-        settings = [f"task={task}", *OVERRIDES.get(task, []), "protocol=lite"]
-        run = Run([*settings, "model=fourier"])
+        words = [f"task={task}", *OVERRIDES.get(task, []), "protocol=lite"]
+        run = Run([*words, "model=fourier"])
         gather, step = run.gather(), run.step()
         print(
             f"{task}: a batch takes {1e3 * gather:.2f} ms, {100 * gather / step:.2f} % of a step "
@@ -36,8 +38,8 @@ def main() -> None:
         if data_prep.read_manifest(data_prep.folder(cfg.task, cfg.data)) is None:
             print(f"text/{variant} is not packed")
             continue
-        settings = ["task=text", f"task.variant={variant}", "model=fourier", "protocol=lite"]
-        plain, bucketed = Run(settings), Run([*settings, "bucket_by_length=true"])
+        words = ["task=text", f"task.variant={variant}", "model=fourier", "protocol=lite"]
+        plain, bucketed = Run(words), Run([*words, "bucket_by_length=true"])
         ratios = [plain.step(10) / bucketed.step(10) for _ in range(3)]
         print(f"text/{variant}: bucket_by_length=true is {statistics.median(ratios):.2f} x as fast")
 
@@ -85,4 +87,4 @@ class Run:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, __doc__, KEYS))

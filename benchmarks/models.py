@@ -1,4 +1,4 @@
-"""python -m benchmarks.models [models=all] [rounds=3] [lengths=1024,2048,4096] [widths=64,256]
+"""python -m benchmarks.models
 
 Compares each model with the transformer on scaled_dot_product_attention, and with a public
 implementation of the same method where one is installed (pip install -r requirements-oracles.txt).
@@ -19,12 +19,18 @@ from benchmarks import settings
 from benchmarks.scaling import build, measure_apart
 from lra import config
 from lra.certificate import named
-from lra.cli import exit_code, number, numbers
+from lra.cli import Key, number, numbers, run
 from lra.files import replacing
 from lra.machine import cores
 from lra.training import runtime
 
 BATCH = 4
+KEYS = {
+    "models": Key("all", "names between commas"),
+    "rounds": Key("3", "of which the median counts"),
+    "lengths": Key("1024,2048,4096", "tokens"),
+    "widths": Key("64,256", "d_model"),
+}
 HEADER = ["model", "d_model", "N", "ms", "x transformer", "x public", "peak MB"]
 
 
@@ -238,7 +244,7 @@ def document(lines: list[list[str]], rounds: int) -> str:
 
 def main() -> None:
     warnings.simplefilter("ignore")  # the warnings of the public packages
-    given = settings(models="all", rounds="3", lengths="1024,2048,4096", widths="64,256")
+    given = settings(KEYS)
     chosen, rounds = named(given["models"]), number(given, "rounds")
     lengths, widths = numbers(given, "lengths"), numbers(given, "widths")
     torch.set_num_threads(cores())
@@ -265,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    sys.exit(run(main, __doc__, KEYS))

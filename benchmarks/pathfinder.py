@@ -2,10 +2,11 @@
 ones.
 
 The picture needs a sample of the official generator: LRA_ARCHIVES=... python -m
-benchmarks.pathfinder writes results/board/figures/pathfinder.png. For each size and level, the left half
-shows official images and the right half shows ours.
+benchmarks.pathfinder writes results/board/figures/pathfinder.png. For each size and level, the left
+half shows official images and the right half shows ours.
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from data_prep import sources
 from data_prep.tasks import snakes
 from data_prep.tasks.pathfinder import FOLDERS, pattern, read
 from lra import config
+from lra.cli import run
 from lra.files import make_folder, replacing
 
 FIGURE = Path("results/board/figures/pathfinder.png")
@@ -83,4 +85,4 @@ def row(side: int, length: int, theirs: np.ndarray, ours: np.ndarray) -> Image.I
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, __doc__))

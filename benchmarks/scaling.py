@@ -1,4 +1,4 @@
-"""python -m benchmarks.scaling [models=all] [lengths=512,1024,2048,4096,8192]
+"""python -m benchmarks.scaling
 
 Measures how the time and the peak memory of one block grow with the length, beside the growth that
 the method claims. A step is forward and backward, batch 2, at the sizes of `matched`; each (model,
@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from benchmarks import settings
 from lra import config
 from lra.certificate import named
-from lra.cli import exit_code, numbers
+from lra.cli import Key, numbers, run
 from lra.efficiency.report import exponent
 from lra.errors import UserError
 from lra.files import replacing
@@ -29,6 +29,10 @@ from lra.training import runtime
 from lra.training.callbacks.memory import PeakMemory
 
 BATCH, ROUNDS = 2, 5
+KEYS = {
+    "models": Key("all", "names between commas"),
+    "lengths": Key("512,1024,2048,4096,8192", "tokens; the last three give the exponent"),
+}
 
 
 def build(model: str, N: int, d_model: int = 64):
@@ -71,7 +75,7 @@ def measure_apart(*arguments) -> dict:
 
 
 def main() -> None:
-    given = settings(models="all", lengths="512,1024,2048,4096,8192")
+    given = settings(KEYS)
     chosen, lengths = named(given["models"]), numbers(given, "lengths")
     if len(set(lengths[-3:])) < 2:
         raise UserError(f"lengths={given['lengths']}: give two or more different ones.")
@@ -101,4 +105,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:]))))
     else:
-        sys.exit(exit_code(main))
+        sys.exit(run(main, __doc__, KEYS))

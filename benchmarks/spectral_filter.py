@@ -1,4 +1,4 @@
-"""python -m benchmarks.spectral_filter [rounds]
+"""python -m benchmarks.spectral_filter
 
 Compares spectral_filter, forward and backward, with the same map computed as in the released code:
 even-odd reorder, a full complex FFT, cosines built at every call, truncation, a complex inverse FFT
@@ -14,9 +14,12 @@ import time
 import torch
 from torch import Tensor
 
+from benchmarks import settings
+from lra.cli import Key, number, run
 from lra.machine import cores
 from models.fourier import spectral_filter
 
+KEYS = {"rounds": Key("15", "of which the median counts")}
 SIZES = [
     ((8, 2048, 512), 410),
     ((32, 1024, 64), 205),
@@ -61,7 +64,7 @@ def released(x: Tensor, keep: int) -> Tensor:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    rounds = number(settings(KEYS), "rounds")
     torch.set_num_threads(cores())
     print(f"{cores()} threads, forward + backward, median of {rounds}, alternating")
     for shape, keep in SIZES:
@@ -83,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, __doc__, KEYS))

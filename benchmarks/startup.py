@@ -1,4 +1,4 @@
-"""python -m benchmarks.startup [rounds]
+"""python -m benchmarks.startup
 
 Measures the seconds from typing `python run.py` to the end of its first training step, with the
 data ready and the file cache warm.
@@ -11,11 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import settings
+from lra.cli import Key, number, run
 from lra.machine import ROOT
+
+KEYS = {"rounds": Key("5", "starts, after one that warms the file cache")}
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rounds = number(settings(KEYS), "rounds")
     subprocess.run([sys.executable, "-m", "data_prep", "listops"], cwd=ROOT, check=True)
     seconds = []
     for _ in range(rounds + 1):
@@ -39,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, __doc__, KEYS))

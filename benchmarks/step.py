@@ -1,4 +1,4 @@
-"""python -m benchmarks.step [model=fourier ...]
+"""python -m benchmarks.step model=fourier
 
 Measures
 (b) the matrix-multiply lower bound of a training step, as a share of the step: the FLOPs of its
@@ -20,6 +20,7 @@ import torch
 from hydra.utils import instantiate
 
 import data_prep
+from lra.cli import run
 from lra.config import Configuration
 from lra.efficiency.flops import count, matmul_rate
 from lra.machine import cores
@@ -128,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, __doc__))

@@ -1,9 +1,10 @@
-"""python -m data_prep all [data.root=...] [<task>.<key>=...]     every task; pathx.images=2000
-python -m data_prep <task> [task.variant=...] [data.root=...] [data.archive=...] [data.seed=0]
-python -m data_prep doctor [data.root=...]                       what is there, what is wrong
-python -m data_prep probe task=<task> [task.variant=...]         do the labels carry signal?
+"""Makes, checks and describes the packed data of the tasks.
 
-Makes the packed data of a task, or says that it is there, and prints its passport.
+python -m data_prep listops                      one task: makes its data and prints their passport
+python -m data_prep text task.variant=bytes_4000
+python -m data_prep all pathx.images=2000        every task; <task>.<key> is a setting of one task
+python -m data_prep doctor                       lists the data that are there, with their defects
+python -m data_prep probe task=listops           do the labels carry signal?
 """
 
 import sys
@@ -12,6 +13,14 @@ import data_prep
 from data_prep import doctor
 from lra import cli, config
 from lra.errors import UserError, one_of
+
+KEYS = {
+    "data.root": cli.Key("data", "the folder of packed data"),
+    "data.archive": cli.Key("null", "original files: a folder, .tar* or .zip"),
+    "data.seed": cli.Key("0", "of generated data"),
+    "data.processes": cli.Key("null", "null: all cores"),
+    "task.variant": cli.Key("", "another length, level or size (--cfg job of run.py lists them)"),
+}
 
 
 def main() -> None:
@@ -98,4 +107,4 @@ def one_task(cfg) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, __doc__))
+    sys.exit(cli.run(main, __doc__, KEYS))

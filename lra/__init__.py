@@ -1,4 +1,16 @@
 """The harness. Rooms: config, store, training, sweep, efficiency, report, and objective, the seam
 for what is learned; tests/test_arrows.py says who may import whom. The commands are the files
-beside them: python -m lra lists all.
+beside them: python -m lra lists all. In Python: lra.rows, lra.run and lra.build (api.py).
 """
+
+INTERFACE = ("build", "rows", "run")
+__all__ = list(INTERFACE)
+
+
+def __getattr__(name: str):
+    """Loads the interface when it is asked for: commands need not wait for its imports."""
+    if name in INTERFACE:
+        from lra import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'lra' has no attribute '{name}'")

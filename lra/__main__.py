@@ -24,12 +24,12 @@ def commands() -> dict[str, str]:
 
 def main() -> None:
     lines = {"python run.py": "One cell: train, select on val, score test once, record a row."}
-    lines |= {"python -m data_prep": "The data of a task, or of all."}
+    lines |= {"python -m data_prep": "The data of a task, or of all; their passports and defects."}
     lines |= {f"python -m lra.{name}": text for name, text in commands().items()}
     width = max(map(len, lines))
     for command, text in lines.items():
         print(f"{command:{width}}  {text}")
-    print("Each prints its help with --help.")
+    print("Each prints its keys, their defaults and examples with --help.")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ from tests.originals import SETTINGS
 TASKS = {"listops": TINY, **SETTINGS}
 
 SMOKE = " ".join(["trainer=smoke", "trainer.threads=1", *TINY])
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 COMMANDS = [
     line
-    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
     for line in block.splitlines()
     if line and not line.startswith(("#", "git clone", "cd "))
 ]
@@ -84,7 +86,7 @@ def test_the_readme_shows_commands():
     assert "make run" in COMMANDS
 
 
-CLUSTER = re.findall(r"^# (python run\.py -m .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+CLUSTER = re.findall(r"^# (python run\.py -m .*)$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", CLUSTER)

@@ -1,5 +1,7 @@
 """End to end: run.py as a user calls it, on a tiny ListOps."""
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from lra.store import runs
+from tests import warm
 from tests.conftest import ROOT, TINY
 
 # Seconds of training, which a test ends early.
@@ -235,6 +238,13 @@ def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
         ),
         (["protocol=paperr"], ["protocol", "lite, matched, paper"]),
         (["modle.d_model=3"], ["option 'modle.d_model'", "Did you mean model.d_model?"]),
+        (["listops"], ["'listops' is not key=value", "Did you mean task=listops?"]),
+        (["lr=0.1"], ["There is no option 'lr'", "Did you mean optim.lr?"]),
+        (["task=listops,text"], ["task=listops,text names several", "add -m"]),
+        (["+new=1"], ["no setting is called new"]),
+        (["+optim.new=1"], ["no setting is called optim.new"]),
+        (["+model.new=1"], ["no setting is called model.new"]),
+        (["+task.variants.short.new=1"], ["no setting is called task.variants.short.new"]),
         (["-m", "--cfg=job"], ["-m runs a sweep and --cfg prints", "give one of them"]),
         (["optim.lrr=3"], ["option 'optim.lrr'", "Did you mean optim.lr?"]),
         (["optimm=3"], ["option 'optimm'"]),
@@ -251,6 +261,72 @@ def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
 )
 def test_a_mistake_ends_in_one_sentence(run, overrides, words):
     one_sentence(run(*overrides), *words)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.n_heads=7"],  # refused by the network
+        ["+model.block.keep=3"],
+        ["trainer.devices=3"],  # batch_size=4 does not divide among them
+    ],
+)
+def test_nothing_that_failed_before_training_leaves_a_trace(run, overrides, tmp_path):
+    done = run(*overrides, f"data.root={tmp_path}/data")
+    assert done.returncode == 1, done.stderr
+    assert run.rows() == []
+    if "trainer.devices=3" not in overrides:  # known before data are made and a cell is claimed
+        assert not (tmp_path / "data").exists()
+        assert not run.results.exists()
+
+
+def test_the_boards_row_is_expected_and_does_not_count_as_done(run, tmp_path):
+    """The same cell on the board: a run trains all the same, and its result is compared."""
+    assert run("max_eval_examples=null").returncode == 0
+    (theirs,) = run.rows()
+    board = tmp_path / "board"
+    run.results.rename(board)
+    (path,) = board.glob("runs/*/*/*.json")
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(fields | {"modified": {}}))  # the board has conforming rows alone
+    done = run("max_eval_examples=null", f"results.board={board}")
+    assert "Done already" not in done.stdout
+    (mine,) = run.rows()
+    assert mine.test == theirs.test
+    assert "board:" not in done.stdout  # this run is modified: no verdict
+    tables = warm.run(
+        [
+            "-m",
+            "lra.tables",
+            "modified=true",
+            f"results.root={run.results}",
+            f"results.board={board}",
+        ]
+    )
+    assert tables.returncode == 0, tables.stderr
+    assert "fourier (yours)" in tables.stdout
+    assert "of your own store" in tables.stdout
+    page = warm.run(
+        [
+            *("-m", "lra.leaderboard", "modified=true"),
+            f"results.root={run.results}",
+            f"results.board={board}",
+        ]
+    )
+    assert page.returncode == 0, page.stderr
+    assert "fourier (yours)" in (run.results / "leaderboard.html").read_text()
+
+
+def test_a_sweep_says_which_cell_it_runs_and_ends_with_means(run):
+    done = run("-m", "model=fourier,fnet", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    for number in range(1, 5):
+        assert f"cell {number} of 4: " in done.stdout
+    rows = run.rows()
+    for model in ("fourier", "fnet"):
+        values = [100 * row.test_score.value for row in rows if row.model == model]
+        spread = f"{np.mean(values):.2f} +- {np.std(values, ddof=1):.2f} %"
+        assert re.search(rf"^model={model} +{re.escape(spread)} +0, 1", done.stdout, re.MULTILINE)
 
 
 def test_altered_data_end_in_one_sentence(run, tmp_path):

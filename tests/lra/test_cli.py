@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -9,10 +10,12 @@ from lra.errors import UserError
 from tests import warm
 from tests.conftest import ROOT
 
+KEYS = {"rounds": cli.Key("1", "how often"), "batch": cli.Key("32", "examples")}
+
 
 def test_own_keys_are_taken_out_and_the_last_one_counts():
     typed = ["rounds=2", "task=text", "rounds=3", "a.json", "optim.lr=choice(1,2)"]
-    given, rest = cli.split(typed, {"rounds": "1", "batch": "32"})
+    given, rest = cli.split(typed, KEYS, free=True)
     assert given == {"rounds": "3", "batch": "32"}
     assert rest == ["task=text", "a.json", "optim.lr=choice(1,2)"]
 
@@ -51,6 +54,53 @@ def test_an_option_that_moved_is_named_at_its_new_place():
         with pytest.raises(Exception, match="max_steps|precision") as caught:
             config.compose([f"{old}=1"])
         assert f"There is no option '{old}'. Did you mean {new}?" in cli.explain(caught.value)
+
+
+def benchmarks() -> list[str]:
+    return [p.stem for p in (ROOT / "benchmarks").glob("*.py") if p.stem != "__init__"]
+
+
+DOORS = ["run.py", "-m data_prep", "-m lra", *(f"-m lra.{name}" for name in commands())]
+DOORS += [f"-m benchmarks.{name}" for name in benchmarks()]
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("door", DOORS)
+def test_help_says_the_purpose_and_shows_an_example(door, flag):
+    done = warm.run([*door.split(), flag])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python {door}" in done.stdout
+    assert "--version" in done.stdout
+
+
+def test_help_lists_the_keys_with_their_defaults():
+    text = warm.run(["-m", "lra.efficiency", "-h"]).stdout
+    assert re.search(r"^  lengths=1024,2048,3072,4096 +bytes of text$", text, re.MULTILINE)
+    assert re.search(r"^  rounds=3 +\S", text, re.MULTILINE)
+
+
+def test_the_help_of_run_lists_choices_and_keys():
+    text = warm.run(["run.py", "-h"]).stdout
+    task = next(line for line in text.splitlines() if line.startswith("  task="))
+    assert task.split()[1::2] == config.tasks()
+    assert all(re.search(rf"\b{model}\b", text) for model in config.models())
+    assert not re.search(r"\bbase\b", text)
+    assert re.search(r"^  seed: 0$", text, re.MULTILINE)
+    assert re.search(r"^    clip: 1.0 # ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("door", ["run.py", "-m lra", "-m lra.tables"])
+def test_the_version_names_the_commit(door):
+    done = warm.run([*door.split(), "--version"])
+    assert re.match(r"lra-harness \d+\.\d+\.\d+( \(commit [0-9a-f]{7})?", done.stdout)
+
+
+@pytest.mark.parametrize("door", ["tables", "plots", "leaderboard"])
+def test_a_results_folder_that_does_not_exist_is_named_and_not_made(door, tmp_path):
+    done = warm.run(["-m", f"lra.{door}", f"results.root={tmp_path}/nowhere"])
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: There is no folder {tmp_path}/nowhere")
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_command_is_listed_and_has_help():

@@ -111,7 +111,10 @@ def _by_length(bench: Bench, phase: str, title: str, text) -> Table:
             growth = bench.growth(model, phase, "bytes" if text is _memory else "seconds")
             line["grows as"] = "-" if growth is None else f"N^{growth:.2f}"
         lines.append(line)
-    return Table(title, pd.DataFrame(lines))
+    frame = pd.DataFrame(lines)
+    lengths = [column for column in frame if column not in ("model", "grows as", "cost")]
+    rest = [column for column in ("grows as", "cost") if column in frame]
+    return Table(title, frame, terminal=["model", *reversed(lengths), *rest])
 
 
 def _speed(bench: Bench, cell: Rounds, phase: str) -> str:

@@ -73,6 +73,7 @@ def table(name: str, figures: pd.DataFrame, ours: Ours, protocol: str) -> Table:
         pd.DataFrame(lines, columns=columns),
         pd.DataFrame(styles, columns=columns),
         pd.DataFrame(long),
+        ["method", "", "mean", *tasks.values()],
     )
 
 

@@ -21,7 +21,6 @@ from lra.report.tables.table import Document, Table
 from lra.store import runs
 from lra.store.row import Row
 
-NOT_SHOWN = ("length", "cost", "eval examples/s", "device", "preset")  # on the terminal
 TEST_SET_ONLY = "test set only"
 OF_YOURS = "(yours): a row of your own store, results/runs; the other rows are the board's"
 
@@ -145,7 +144,19 @@ def tables(chosen: list[Row]) -> list[Table]:
                 _title(key) + (f", {key.objective}" if objectives[key[:4]] > 1 else ""),
                 pd.DataFrame([text for _, text, _ in lines], columns=columns),
                 long=pd.DataFrame([numbers for *_, numbers in lines]),
-                terminal=[column for column in columns if column not in NOT_SHOWN],
+                terminal=[
+                    "model",
+                    _test(metric),
+                    "95 % interval",
+                    "rank",
+                    "seeds",
+                    _val(models[0].first.selection),
+                    "sd",
+                    "train examples/s",
+                    "peak memory MB",
+                    "parameters",
+                    "train minutes",
+                ],
             )
         )
     return result

@@ -1,5 +1,6 @@
 """A table of texts, and its ways onto paper: Markdown, LaTeX, CSV and the terminal."""
 
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -23,13 +24,36 @@ STYLES = {
 @dataclass
 class Table:
     """frame holds texts; styles, of the same shape, names of STYLES. long: the same as numbers, for
-    the CSV file. terminal: the columns that a terminal has room for, where not all."""
+    the CSV file. terminal: the columns for a terminal, the most important first; None: all, in
+    order."""
 
     title: str
     frame: pd.DataFrame
     styles: pd.DataFrame | None = None
     long: pd.DataFrame | None = None
     terminal: list[str] | None = None
+
+    def fitting(self, width: int) -> list[str]:
+        """Returns the columns for a terminal of this width, in the order of the frame: the least
+        important ones are left out, whole, until the rest fits. The first column may wrap."""
+        chosen = list(self.terminal or self.frame.columns)
+        while len(chosen) > 2 and self.needs(chosen) > width:
+            chosen.pop()
+        return [column for column in self.frame.columns if column in chosen]
+
+    def needs(self, columns: list[str]) -> int:
+        """Returns the characters of a line, borders included."""
+        return 1 + sum(3 + self._width(column) for column in columns)
+
+    def _width(self, column: str) -> int:
+        longest = max(map(len, [column, *self.frame[column]]))
+        return min(longest, self.wrapping.get(column, longest))
+
+    @property
+    def wrapping(self) -> dict[str, int]:
+        """The columns of words, which may wrap, with the width that they get at least."""
+        first = self.terminal[0] if self.terminal else self.frame.columns[0]
+        return {"": 14, first: 18} if "" in self.frame.columns else {first: 28}
 
     def style(self, line: int, column: str) -> str:
         return "" if self.styles is None else self.styles[column].iloc[line]
@@ -101,12 +125,16 @@ class Document:
         return paths
 
     def show(self) -> None:
-        console = Console(width=None if sys.stdout.isatty() else 200)
+        sized = sys.stdout.isatty() or "COLUMNS" in os.environ
+        console = Console(width=None if sized else 200)
         for table in self.tables:
             view = RichTable(title=escape(table.title), title_justify="left")
-            columns = table.terminal or list(table.frame.columns)
-            for i, column in enumerate(columns):
-                view.add_column(escape(column), justify="left" if i == 0 else "right")
+            columns = table.fitting(console.width)
+            for column in columns:
+                if column in table.wrapping:
+                    view.add_column(escape(column), overflow="fold", min_width=8)
+                else:
+                    view.add_column(escape(column), justify="right", no_wrap=True, overflow="fold")
             for i, line in enumerate(table.frame[columns].itertuples(index=False, name=None)):
                 view.add_row(
                     *(
@@ -116,7 +144,11 @@ class Document:
                         for c, cell in zip(columns, line, strict=True)
                     )
                 )
-            console.print(view)
+            # on a terminal too narrow for two columns the line goes on below: no number is cut
+            Console(width=max(console.width, table.needs(columns))).print(view)
+            known = table.terminal or list(table.frame.columns)
+            if out := [column for column in known if column not in columns]:
+                print(f"left out, for want of width: {', '.join(filter(None, out))}")
         for note in self.notes:
             console.print(f"- {note}", markup=False)
 

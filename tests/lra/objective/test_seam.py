@@ -4,16 +4,15 @@ resumed, compared, printed and drawn, and no other file changes."""
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
 from tests.lra.objective import second
 from tests.lra.store.test_row import row as a_row
+from tests.project import copy_to, python
 
 STEPS = ["max_steps=60", "val_every=20", "max_eval_examples=50", "batch_size=16"]
 
@@ -22,12 +21,7 @@ STEPS = ["max_steps=60", "val_every=20", "max_eval_examples=50", "batch_size=16"
 def project(tmp_path_factory, tiny_root) -> Path:
     """A copy of the project with the second objective, on which two models are trained."""
     root = tmp_path_factory.mktemp("project")
-    for entry in ("lra", "models", "data_prep", "conf", "run.py"):
-        copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
-        copy(ROOT / entry, root / entry)
-    (root / "results/published").mkdir(parents=True)
-    for path in (ROOT / "results/published").glob("*.csv"):
-        shutil.copy(path, root / "results/published")
+    copy_to(root)
     shutil.copy(second.__file__, root / "lra/objective/distance.py")
     yaml = second.conf("lra.objective.distance.Distance")
     (root / "conf/objective/distance.yaml").write_text(yaml)
@@ -53,36 +47,6 @@ cfg = config.compose(["task=numbers"])
 assert cfg.objective.name == config.task_objective("numbers") == "distance"
 assert cfg.model.net.num_classes == 1
 """
-# Imports the slow modules once, then runs one command after the other, each in a fork.
-DRIVER = """
-import json, os, runpy, sys
-sys.path.insert(0, os.getcwd())
-import lra.training.run, lra.report.tables.scores
-for words, log in json.loads(sys.argv[1]):
-    child = os.fork()
-    if not child:
-        for stream in (1, 2):
-            os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-        sys.argv = words[words[0] == "-m":]
-        if words[0] == "-m":
-            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(words[0], run_name="__main__")
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-def python(root: Path, *commands: list[str]) -> list[tuple[int, str]]:
-    """Runs commands in the copy; returns their exit codes and outputs."""
-    logs = [root / f"{i}.log" for i in range(len(commands))]
-    for log in logs:
-        log.unlink(missing_ok=True)
-    pairs = [(words, str(log)) for words, log in zip(commands, logs, strict=True)]
-    driver = [sys.executable, "-c", DRIVER, json.dumps(pairs)]
-    done = subprocess.run(driver, cwd=root, capture_output=True, text=True, check=True)
-    codes = map(int, done.stdout.split())
-    return [(code, log.read_text()) for code, log in zip(codes, logs, strict=True)]
 
 
 def rows(root: Path) -> dict[str, dict]:

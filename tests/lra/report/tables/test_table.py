@@ -1,4 +1,5 @@
 import pandas as pd
+import pytest
 
 from lra.report.tables.table import Document, Table
 
@@ -66,3 +67,40 @@ def test_the_terminal_shows_text_as_it_is(capsys):
     made.tables[0].frame["model"] = ["[red]a", "b"]
     made.show()
     assert "[red]a" in capsys.readouterr().out
+
+
+@pytest.fixture
+def wide():
+    names = ["a model", "[a rule with a name of more than forty letters]"]
+    frame = pd.DataFrame({"rank": ["1", "-"], "model": names})
+    for column in ("test", "interval", "speed"):
+        frame[column] = ["12,345.678", "9.99"]
+    return Table("t", frame, terminal=["model", "test", "interval", "speed", "rank"])
+
+
+def shown(table, width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    Document("d", [table]).show()
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+def test_a_terminal_shows_whole_columns_and_no_cut_number(wide, width, monkeypatch, capsys):
+    text = shown(wide, width, monkeypatch, capsys)
+    kept = wide.fitting(width)
+    assert "\u2026" not in text
+    assert text.count("12,345.678") == len({"test", "interval", "speed"} & set(kept))
+    if width >= 60:
+        assert max(map(len, text.splitlines())) <= width
+    left_out = [column for column in wide.terminal if column not in kept]
+    assert ("left out, for want of width: " + ", ".join(left_out) in text) == bool(left_out)
+
+
+def test_the_least_important_columns_go_first(wide):
+    widths = [len(wide.fitting(width)) for width in range(10, 130)]
+    assert widths == sorted(widths)
+    assert (widths[0], widths[-1]) == (2, 5)
+    assert set(wide.fitting(1)) == {"model", "test"}
+    for width in range(10, 130):
+        kept = set(wide.fitting(width))
+        assert kept == set(wide.terminal[: len(kept)])
