@@ -1,4 +1,4 @@
-# make run      set up, prepare ListOps, train and evaluate the Fourier Transformer, print the table
+# make run      set up, prepare ListOps, train and score the Fourier Transformer, print the row
 # make run ARGS="task=listops model=transformer seed=1"
 # make test     the tests (minutes); make test-slow: those that take longer; make lint
 
@@ -11,18 +11,27 @@ ARGS   ?= task=listops model=fourier protocol=lite
 
 # --no-compile: Python compiles the few modules that are used at their first import, in seconds;
 # pip would compile all of them for a minute and a half
+INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile -e
+
 setup: $(VENV)/.done
 
-$(VENV)/.done: pyproject.toml
+# what run.py needs
+$(VENV)/.run: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11: install a newer one, or name it: make setup PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "error: $(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "Installing into $(VENV): 90 packages, 1.5 GB with torch for CPUs, several GB more with CUDA. Only once."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile -q -e '.[dev]'
+	$(INSTALL) .
 	@touch $@
 
-run: $(VENV)/.done
+# what the tests and the linters need besides
+$(VENV)/.done: $(VENV)/.run
+	$(INSTALL) '.[dev]'
+	@touch $@
+
+run: $(VENV)/.run
 	$(RUN) run.py $(ARGS)
 
 test: $(VENV)/.done

@@ -61,6 +61,7 @@ def compute(configuration: config.Configuration) -> Row:
     with this.claimed(cfg, cfg.wait) as claim:
         done = runs.newest_done(this.rows, this.id)
         if done and not cfg.rerun:
+            print(runs.done_already(*done))
             return done[0]
         this.forget_older_than(done)
         return train(configuration, this, claim)

@@ -177,9 +177,9 @@ def write(frame: pd.DataFrame, reasons: list[str], root: Path) -> None:
         print(f"written: {path}")
 
 
-def passed() -> set[str]:
-    """Returns the models of which the committed certificate says that nothing fails."""
-    path = ROOT / "results" / "certificate.json"
+def passed(root: Path = ROOT / "results") -> set[str]:
+    """Returns the models for which the certificate below `root` shows no failure."""
+    path = root / "certificate.json"
     if not path.exists():
         return set()
     lines = json.loads(path.read_text())["models"]

@@ -38,7 +38,7 @@ def smoke_form(command: str, python: str) -> str:
         arguments = re.search(r'ARGS="(.*)"', command)
         default = "task=listops model=fourier protocol=lite"
         text = f"{arguments.group(1) if arguments else default} {SMOKE}"
-        return f'make run ARGS="{text}" RUN="{python}" --old-file .venv/.done'
+        return f'make run ARGS="{text}" RUN="{python}" --old-file .venv/.run'
     command = command.split(" #")[0].rstrip()
     if "hydra/launcher" in command:  # joblib starts workers, which a forked process cannot
         command = command.replace("python ", f"{sys.executable} ", 1)

@@ -4,12 +4,13 @@ import os
 from datetime import UTC, datetime
 
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lra.cli import failed_cells
 from lra.sweep.status import State, all_rows, counts, estimate, look_at_all, show, show_means
-from lra.sweep.supervisor import CELLS
 
+CELLS = "LRA_SWEEP_CELLS"  # how many cells the sweep of this process has
 FAILED = ("failed", "diverged", "oom", "wrong")
 
 
@@ -23,6 +24,12 @@ class Ledger(Callback):
         print(counts(states, [state.status for state in states]))
         for line in estimate(states, all_rows(states)):
             print(f"about {line}", flush=True)
+
+    def on_job_start(self, config: DictConfig, **_) -> None:
+        if config.hydra.mode == RunMode.MULTIRUN:
+            number, total = config.hydra.job.num + 1, os.environ.get(CELLS)
+            words = " ".join(config.hydra.overrides.task)
+            print(f"cell {number}{f' of {total}' if total else ''}: {words}", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_) -> None:
         states = look_at_all(list(config.hydra.overrides.task))

@@ -28,8 +28,6 @@ from lra.sweep.status import State, look
 from lra.training.attempt import Attempt
 from lra.training.micro_batch import halved
 
-CELLS = "LRA_SWEEP_CELLS"  # how many cells the sweep of this process has
-
 # What retry=... runs again. What diverged or ran out of memory would do so again.
 AGAIN = {"none": (), "failed": ("failed",), "all": ("failed", "diverged", "oom")}
 
@@ -37,7 +35,6 @@ AGAIN = {"none": (), "failed": ("failed",), "all": ("failed", "diverged", "oom")
 def run_child(cfg: DictConfig) -> float | None:
     """Runs one cell under whatever launcher and returns its val metric, or None. Never raises for
     what happens in the cell: its row says it. SystemExit: the sweep was asked to stop."""
-    print(_which_cell(), flush=True)
     try:
         configuration = Configuration(cfg, config.typed_overrides())
         before = look(configuration)
@@ -58,12 +55,6 @@ def run_child(cfg: DictConfig) -> float | None:
         print(f"error: {error}", file=sys.stderr)
         return None
     return after.row.val_score.value if after.status == "done" else None
-
-
-def _which_cell() -> str:
-    """Returns `cell 2 of 4: model=fourier seed=1`."""
-    number, total = HydraConfig.get().job.num + 1, os.environ.get(CELLS)
-    return f"cell {number}{f' of {total}' if total else ''}: {' '.join(config.typed_overrides())}"
 
 
 def _run_cell(configuration: Configuration, command: list[str]) -> "State":

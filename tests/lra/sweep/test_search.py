@@ -50,8 +50,8 @@ def test_a_trial_enters_no_table():
     assert newest([row(test=None)]) == []
 
 
-def test_a_row_says_how_many_trials_chose_its_setting(tmp_path):
-    (table,) = scores.tables([row(trials=40)], tmp_path)
+def test_a_row_says_how_many_trials_chose_its_setting():
+    (table,) = scores.tables([row(trials=40)])
     assert table.frame["preset"][0] == "shared setting (chosen by 40 trials)"
 
 
