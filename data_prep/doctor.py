@@ -1,4 +1,4 @@
-"""python -m data_prep doctor: what is packed, from where, and which defects it shows."""
+"""python -m data_prep doctor: lists the packed data with their origin and their defects."""
 
 from pathlib import Path
 

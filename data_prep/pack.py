@@ -114,7 +114,7 @@ def read_manifest(path: Path) -> Manifest | None:
     except (ValidationError, OSError) as error:
         raise UserError(
             f"{file} cannot be read ({type(error).__name__}): delete {path} and type the command "
-            "again to make the data anew."
+            "again to make the data."
         ) from error
 
 
@@ -171,6 +171,6 @@ def load(path: Path, manifest: Manifest, split: str) -> Split:
         if not file.exists() or sha256(file) != expected:
             raise UserError(
                 f"{file} is not the file that its manifest describes (truncated or altered): "
-                f"delete {path} and type the command again to make the data anew."
+                f"delete {path} and type the command again to make the data."
             )
     return Split(*(np.load(path / split / f"{a}.npy", mmap_mode="r") for a in ARRAYS))

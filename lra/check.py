@@ -1,4 +1,4 @@
-"""The certificate of a model: what is proven of it, by running the tests that prove it.
+"""The certificate of a model: the proofs that its tests give when they run.
 
 python -m lra.check model=performer      one model, with the reason for whatever is not proven
 python -m lra.check models=all           all of them, and results/certificate.md, .json

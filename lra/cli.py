@@ -1,4 +1,4 @@
-"""All that the commands share: help, key=value arguments, exit codes, errors as one sentence."""
+"""The parts that commands share: help, key=value arguments, exit codes, errors as one sentence."""
 
 import functools
 import os
@@ -235,7 +235,7 @@ def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str
 
 
 def numbers(given: dict[str, str], key: str) -> list[int]:
-    """Returns the whole numbers above 0 that stand between commas."""
+    """Returns whole numbers above 0, typed with commas between them."""
     parts = given[key].split(",")
     if not all(n.isdecimal() and int(n) for n in parts):
         raise UserError(f"{key}={given[key]}: give whole numbers above 0 with commas between them.")

@@ -1,4 +1,4 @@
-"""Errors that are not bugs: each message is one sentence that says what is wrong and what to do."""
+"""Errors that are not bugs: each message is one sentence with the mistake and the remedy."""
 
 import difflib
 import signal

@@ -5,7 +5,7 @@ python -m lra.search task=listops model=fourier protocol=lite trials=20 \
     'optim.weight_decay=choice(0,0.01,0.1)'
 
 What is swept over is searched, in Hydra's own syntax, by Optuna's TPE; the rest is fixed. A trial
-is a run of its own that never touches the test split. The study lies in <results.path>/search/: the
+is a run of its own that never touches the test split. The study is in <results.path>/search/: the
 same command goes on with it, after a kill as well, until `trials` are complete. At the end the
 command is printed that trains the best setting once more and tests it; its row says how many trials
 chose it.

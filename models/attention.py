@@ -50,7 +50,7 @@ class MultiHeadAttention(Projections, ABC):
 
 def must_divide(width: int, n_heads: int, name: str = "d_model") -> None:
     if width % n_heads:
-        raise ValueError(f"model.{name}={width} is no multiple of model.n_heads={n_heads}")
+        raise ValueError(f"model.{name}={width} is not a multiple of model.n_heads={n_heads}")
 
 
 def at_least(least: float, **settings) -> None:

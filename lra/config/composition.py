@@ -33,8 +33,11 @@ def folders() -> list[Path]:
 
 
 def use_own_folder(path: str | None) -> None:
-    """Adds a folder to conf/ for this process and its children; None: the one that the environment
-    names, if any. Modules beside its yaml files can be imported. Raises UserError without it."""
+    """Adds a folder to conf/ for this process and its children. Modules in the folder can be
+    imported. Raises UserError for a folder that does not exist.
+
+    path: None means the folder that the environment names, if any.
+    """
     own = path or os.environ.get(OWN)
     if not own:
         return
@@ -93,7 +96,7 @@ def filters() -> list[str]:
 
 
 def tasks(in_mean: bool = False) -> list[str]:
-    """Returns the choices of task=, in the order of the tables; in_mean: those that enter means."""
+    """Returns the choices of task=, in the order of the tables. in_mean: only tasks in the mean."""
     facts = {name: _file("task", name) for name in _names("task")}
     names = [name for name in facts if facts[name].get("in_mean", True) or not in_mean]
     return sorted(names, key=lambda name: (facts[name].get("order", len(facts)), name))
@@ -141,7 +144,7 @@ def choices_of(group: str) -> list[str]:
 
 
 def task_objective(task: str) -> str:
-    """Returns the objective that task=<task> stands for, where nothing else chooses one."""
+    """Returns the objective that task=<task> chooses."""
     entries = _defaults("config.yaml") + _defaults(f"task/{task}.yaml")
     chosen = {
         key.partition("@")[0].rpartition("/")[2]: name
@@ -195,7 +198,7 @@ def choices(model: str, filter: str | None) -> list[str]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Returns the configuration as dicts and lists, interpolations as they stand."""
+    """Returns the configuration as dicts and lists, interpolations unresolved."""
     return _dict(OmegaConf.to_container(cfg, resolve=False))
 
 

@@ -1,4 +1,4 @@
-"""Checks the words of a command line before Hydra parses them, and says what was meant."""
+"""Checks the words of a command line before Hydra parses them, and suggests better ones."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Speed and memory by length, of every model on byte text: what LRA's Table 2 measures.
+"""Speed and memory of every model by length, on bytes of text, as in LRA's Table 2.
 
 python -m lra.efficiency models=all lengths=1024,2048,3072,4096 batch=32
 python -m lra.efficiency models=fourier,performer lengths=4096 trainer=gpu precision=bf16-mixed

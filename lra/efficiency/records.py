@@ -76,7 +76,7 @@ class Measurement(Record):
 
     @property
     def yours(self) -> bool:
-        """True if it is the user's own and was read together with a board."""
+        """True if the measurement is the user's own and was read together with a board's."""
         return self._yours
 
     @property
@@ -116,7 +116,7 @@ def write(root: Path, measurement: Measurement) -> Path:
 
 
 def read_both(results: DictConfig) -> list[Measurement]:
-    """Returns one's own measurements and those of the board. results: the config group."""
+    """Returns the user's own measurements and the board's. results: the config group."""
     own, other = Path(results.path), runs.board(results)
     return read_all(own, yours=other is not None) + (read_all(other) if other else [])
 

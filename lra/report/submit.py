@@ -43,8 +43,8 @@ class Stores(NamedTuple):
 
 
 def paths(argument: str, stores: Stores) -> list[Path]:
-    """Returns the rows that an argument names: a file, or a folder, which stands for the newest
-    finished attempt of each of its cells that is not on the board yet."""
+    """Returns the rows that an argument names: a file, or in a folder the newest finished attempt
+    of each cell, unless the board has it."""
     path = Path(argument)
     if not path.is_dir():
         return [path]

@@ -1,4 +1,4 @@
-"""A cell of the results table: what is computed, under a name that its configuration fixes."""
+"""A cell of the results table: a computation, named by its configuration and its data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ class Cell:
 
     @contextmanager
     def claimed(self, cfg: DictConfig, wait: bool) -> Iterator[Claim]:
-        """One worker at a time has a cell; what a killed one was writing is cleared away."""
+        """Claims the cell for one worker, and removes the half-written files of a killed one."""
         settings = {"renew": cfg.results.renew, "expire": cfg.results.expire, "wait": wait}
         with Claim(self.work, **settings) as claim:
             for leftover in self.work.glob(".*.ckpt-*"):
@@ -52,8 +52,8 @@ class Cell:
             yield claim
 
     def forget_older_than(self, done) -> None:
-        """Before a finished cell is run again: a checkpoint older than its row is not of the rerun,
-        which starts at the first step; a newer one is, and the rerun goes on from it."""
+        """Removes a checkpoint older than the finished row, so that a rerun starts at the first
+        step. A newer checkpoint is the rerun's own, which goes on from it."""
         if done and self.last.exists():
             _, path = done
             if self.last.stat().st_mtime_ns <= path.stat().st_mtime_ns:

@@ -186,7 +186,7 @@ def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
 
 
 def board(results: DictConfig) -> Path | None:
-    """Returns the board's folder; None where there is none, or where it is one's own store.
+    """Returns the board's folder; None if it does not exist or is the user's own store.
 
     results: the config group of that name.
     """
@@ -196,8 +196,8 @@ def board(results: DictConfig) -> Path | None:
 
 
 def read_both(results: DictConfig) -> list[Row]:
-    """Returns the rows of one's own store and of the board. Raises UserError where there is no
-    results folder."""
+    """Returns the rows of the user's own store and of the board. Raises UserError if the results
+    folder does not exist."""
     own, other = Path(results.path), board(results)
     if not own.is_dir():
         raise UserError(f"There is no folder {own}: name the results with results.root=...")

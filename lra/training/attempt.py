@@ -1,4 +1,4 @@
-"""One try at a cell, from its start to the row that it leaves whatever happens."""
+"""One try at a cell, from its start to the row that it leaves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -128,7 +128,7 @@ class Training:
 
     @property
     def began(self) -> bool:
-        """Whether the first step of this attempt has begun."""
+        """True once the first step of this attempt has begun."""
         return self.stopwatch.began
 
     def fit(self) -> None:
@@ -179,7 +179,7 @@ class Training:
             self.tracker.record(row, self.cell.path(row))
 
     def beside_the_row(self) -> dict:
-        """Returns what is stored beside the row."""
+        """Returns the predictions, targets and curve, which are stored beside the row."""
         return {
             "predictions": self.module.predictions,
             "targets": self.data.test_targets,

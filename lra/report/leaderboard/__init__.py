@@ -1,1 +1,1 @@
-"""One self-contained page with everything that was measured: lines (plain values), page (HTML)."""
+"""One self-contained page with all rows and measurements: lines (plain values), page (HTML)."""

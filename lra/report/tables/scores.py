@@ -121,7 +121,7 @@ def _size(row: Row) -> str:
 
 
 def cost(row: Row) -> str:
-    """Returns the method's claim; dense marks those that weigh every pair of positions."""
+    """Returns the method's claim; dense marks methods that weigh every pair of positions."""
     claimed = claimed_cost(row)
     return f"{claimed} (dense)" if claimed == "N^2" else claimed
 

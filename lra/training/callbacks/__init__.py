@@ -1,4 +1,4 @@
 """Callbacks that watch a training: speed, memory, loss, energy, progress; and the trackers.
 
-Imports lra.store and what lies below.
+Imports lra.store and the rooms below it.
 """
