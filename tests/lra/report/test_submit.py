@@ -175,6 +175,54 @@ def test_one_bad_row_keeps_all_out(elsewhere, tmp_path):
     assert not list(board.glob("runs/**/*.json"))
 
 
+def test_a_folder_is_its_newest_finished_rows_that_the_board_lacks(elsewhere):
+    path, board = elsewhere
+    fields = json.loads(path.read_text())
+    failed = fields | {"status": "failed", "test": None, "attempt": 2}
+    path.with_name(f"{fields['cell']}-2.json").write_text(json.dumps(failed))
+    folder = path.parents[3] / "runs"
+    first = command(folder, board, "maintainer=true")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("added: ") == 1
+    (stored,) = runs.read_all(board)
+    assert (stored.origin, stored.attempt) == (None, 1)
+    again = command(folder, board, "maintainer=true")
+    assert (again.returncode, again.stdout.count("added: ")) == (0, 0)
+    assert "Nothing new" in again.stdout
+
+
+def test_labels_that_only_the_own_store_knows_come_along(elsewhere):
+    path, board = elsewhere
+    shutil.rmtree(board)
+    own = path.parents[3]
+    done = command(path, board, f"results.root={own}", "maintainer=true")
+    assert done.returncode == 0, done.stderr
+    (stored,) = runs.read_all(board)
+    assert runs.values(stored) is not None
+
+
+def test_measurements_are_a_maintainers(tmp_path):
+    folder = tmp_path / "efficiency"
+    measured = next((ROOT / "results/board/efficiency").glob("fnet/1024-*.json"))
+    (folder / "fnet").mkdir(parents=True)
+    shutil.copy(measured, folder / "fnet")
+    board = tmp_path / "board"
+    stranger = command(folder, board, "origin=A. Person")
+    assert stranger.returncode == 1
+    assert "a maintainer adds them" in stranger.stderr
+    assert command(folder, board, "maintainer=true").returncode == 0
+    assert (board / "efficiency/fnet" / measured.name).read_text() == measured.read_text()
+
+
+@pytest.mark.parametrize("both", [["origin=A. Person", "maintainer=true"], []])
+def test_a_row_is_somebodys_or_the_maintainers(elsewhere, both):
+    path, board = elsewhere
+    done = command(path, board, *both)
+    assert done.returncode == 1
+    assert "Name the rows and who measured them" in done.stderr
+    assert not list(board.glob("runs/**/*.json"))
+
+
 def test_the_origin_must_be_said(elsewhere):
     path, board = elsewhere
     done = command(path, board)
