@@ -19,14 +19,20 @@ from tests.originals import SETTINGS
 TASKS = {"listops": TINY, **SETTINGS}
 
 SMOKE = " ".join(["trainer=smoke", "trainer.threads=1", *TINY])
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXT = "\n".join(page.read_text() for page in PAGES)
-COMMANDS = [
-    line
-    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
-    if line and not line.startswith(("#", "git clone", "cd "))
-]
+PAGES = {
+    page.name: page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+}
+TEXT = "\n".join(PAGES.values())
+
+
+def commands(text: str) -> list[str]:
+    """Returns the lines of a page's bash blocks."""
+    return [
+        line
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+        if line and not line.startswith(("#", "git clone", "cd "))
+    ]
 
 
 def smoke_form(command: str, python: str) -> str:
@@ -71,9 +77,10 @@ def smoke_form(command: str, python: str) -> str:
     return command.replace("results/work", "results/smoke/work")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clone")
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "clone"
+    path.mkdir()
     for entry in ROOT.iterdir():
         if entry.name not in ("data", "results", ".git", ".venv"):
             (path / entry.name).symlink_to(entry)
@@ -81,9 +88,9 @@ def folder(tmp_path_factory):
 
 
 def test_the_readme_shows_commands():
-    assert len(COMMANDS) >= 6
-    assert "make test" in COMMANDS
-    assert "make run" in COMMANDS
+    shown = commands(PAGES["README.md"])
+    assert len(shown) >= 6
+    assert {"make test", "make run"} <= set(shown)
 
 
 CLUSTER = re.findall(r"^# (python run\.py -m .*)$", TEXT, re.MULTILINE)
@@ -106,17 +113,37 @@ def test_the_command_for_a_cluster_composes(command):
     assert cfg.hydra.launcher.get("partition") == "gpu" or cfg.hydra.launcher.ray.init.address
 
 
-def test_every_command_runs(folder):
-    """Runs the commands in the README's order, since later ones use the results of earlier ones."""
+@pytest.mark.parametrize("page", sorted(page for page in PAGES if commands(PAGES[page])))
+def test_every_command_runs(page, folder):
+    """Runs a page's commands in its order, since later ones use the results of earlier ones."""
     archives = originals.write_all(folder / "archives")
     env = os.environ | {"WANDB_MODE": "offline", "HOME": str(folder)}
     env |= {"LRA_ARCHIVES": str(archives), "PYTHONPATH": str(folder)}
     with warm.Shell() as words:
         python = shlex.join(words)
-        for command in COMMANDS:
+        for command in commands(PAGES[page]):
             text = smoke_form(command, python)
             script = f'set -e; python() {{ {python} "$@"; }}; {text}'
             result = subprocess.run(
                 ["bash", "-c", script], cwd=folder, capture_output=True, text=True, env=env
             )
             assert result.returncode == 0, f"{text}\n{result.stdout}\n{result.stderr}"
+
+
+def test_every_model_is_in_the_list():
+    listed = re.findall(r"^\| `(\w+)` \|", PAGES["models.md"], re.MULTILINE)
+    assert sorted(listed) == config.models()
+    assert f"the {len(listed)} models" in PAGES["README.md"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_leads_to_a_file(page):
+    base = ROOT / ("docs" if page in PAGES and page != "README.md" else "")
+    for target in re.findall(r"\]\(([^)]+)\)", (base / page).read_text()):
+        path, _, anchor = target.partition("#")
+        if path.startswith("http"):
+            continue
+        file = base / path if path else base / page
+        assert file.exists(), f"{page} links to {target}"
+        headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [h.lower().replace(" ", "-") for h in headings], target
