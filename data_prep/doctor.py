@@ -6,9 +6,9 @@ import numpy as np
 
 import data_prep
 from data_prep.pack import Manifest, Split, load
-from data_prep.progress import progress
 from lra import config
 from lra.errors import UserError
+from lra.progress import progress
 
 
 def report(tasks: list[str], data) -> None:

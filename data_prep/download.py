@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep import archive
-from data_prep.progress import progress
 from lra.errors import UserError
 from lra.files import locked, make_folder, replacing, reported, sha256
+from lra.progress import progress
 
 CHUNK = 2**20
+MB = 1_000_000
 TIMEOUT = 30  # seconds without a byte
 
 
@@ -67,12 +68,12 @@ def _receive(original: Download, partial: Path) -> None:
             with (
                 reported(partial),
                 open(partial, "ab" if done else "wb") as file,
-                progress(f"downloading {original.name}", total or 0) as advance,
+                progress(f"downloading {original.name}: MB", (total or 0) // MB) as advance,
             ):
                 while chunk := _read(answer):
                     file.write(chunk)
                     done += len(chunk)
-                    advance(done)
+                    advance(done // MB)
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:  # nothing is missing
             return

@@ -15,9 +15,9 @@ import numpy as np
 import data_prep
 from data_prep.baselines import document, spread
 from data_prep.pack import Split, load
-from data_prep.progress import progress
 from lra.errors import UserError
 from lra.objective import Score, share_score
+from lra.progress import progress
 
 STEPS, BATCH = 1500, 64  # for the convolutional network
 EXAMPLES = 20_000  # training examples for the n-grams

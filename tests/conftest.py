@@ -38,7 +38,7 @@ SMALL = {
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Puts the longest test first, so that no worker waits for it at the end."""
+    """Puts the longest tests first, so that no worker waits for one at the end."""
     items.sort(key=lambda item: not item.name.startswith("test_every_command"))
 
 

@@ -22,8 +22,8 @@ from numba import njit
 
 from data_prep import archive, sources
 from data_prep.pack import SPLITS, Manifest, Split, pack, split_of
-from data_prep.progress import progress
 from lra.errors import UserError
+from lra.progress import progress
 
 VOCABULARY = [*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"]
 MIN, MAX, MED, SM, CLOSE = range(10, 15)

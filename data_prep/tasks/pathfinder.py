@@ -23,11 +23,11 @@ import data_prep
 from data_prep import archive, sources
 from data_prep.baselines import baselines
 from data_prep.pack import Manifest, Split, pack, split_of_rows
-from data_prep.progress import progress
 from data_prep.tasks import snakes
 from data_prep.tasks.image import VALUES
 from lra.errors import UserError
 from lra.files import make_folder, replacing, reported
+from lra.progress import progress
 
 FOLDERS = ("pathfinder", "lra_release", "lra_release.gz")
 VERSION = 1  # raise it when the same seed gives other data

@@ -20,9 +20,9 @@ from data_prep import archive, sources
 from data_prep.baselines import baselines
 from data_prep.download import Download
 from data_prep.pack import Manifest, Split, pack, split_of
-from data_prep.progress import progress
 from data_prep.tasks.text import BYTES
 from lra.errors import UserError
+from lra.progress import progress
 
 FOLDERS = ("retrieval", "aan", "scisumm", "lra_release", "lra_release.gz")
 RELEASE = Download(

@@ -16,8 +16,8 @@ from data_prep import archive, sources
 from data_prep.baselines import baselines
 from data_prep.download import Download
 from data_prep.pack import Manifest, pack, split_of
-from data_prep.progress import progress
 from lra.errors import UserError
+from lra.progress import progress
 
 FOLDERS = ("text", "imdb", "aclImdb", "aclImdb_v1.tar.gz")
 ORIGINAL = Download(
