@@ -49,10 +49,10 @@ def finished(configuration: config.Configuration) -> Row | None:
 
 def compute(configuration: config.Configuration) -> Row:
     """Claims the cell, and trains it unless another worker has finished it by then."""
-    from lra.training.network import must_build
+    from lra.training.network import blueprint
 
     cfg = configuration.cfg
-    must_build(cfg)  # first: a network that cannot be built costs no data and no claim
+    blueprint(cfg)  # first: a network that cannot be built costs no data and no claim
     import data_prep
 
     this = cell(configuration, data_prep.prepare(cfg.task, cfg.data))
@@ -84,13 +84,12 @@ def train(configuration: config.Configuration, this: Cell, claim: Claim | None) 
             try:
                 training.fit()
             finally:
-                attempt.began = training.began
                 attempt.facts |= training.progress()
             training.test_selected()
             attempt.facts |= training.results()
             row = attempt.write("done", **training.beside_the_row())
         training.record(row)
-    this.last.unlink(missing_ok=True)
+    this.forget_attempts()
     return row
 
 

@@ -12,9 +12,12 @@ REFUSAL = (
 )
 
 
-def get_requires_for_build_wheel(*arguments, **settings):
-    """Raises SystemExit: pip asks this first, before it downloads the dependencies."""
+def _refuse(*arguments, **settings):
+    """Raises SystemExit."""
     raise SystemExit(REFUSAL)
 
 
-get_requires_for_build_sdist = get_requires_for_build_wheel
+# pip asks for the requirements first, before it downloads the dependencies; without build isolation
+# it goes on to the others at once
+get_requires_for_build_wheel = get_requires_for_build_sdist = _refuse
+prepare_metadata_for_build_wheel = build_wheel = build_sdist = _refuse

@@ -12,6 +12,7 @@ import sys
 import data_prep
 from data_prep import doctor
 from lra import cli, config
+from lra.config import words
 from lra.errors import UserError, one_of
 
 KEYS = {
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 def composed(overrides: list[str]):
+    words.check(overrides)
     cfg = config.compose(overrides)
     config.check_data(cfg)
     return cfg

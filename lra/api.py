@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def rows(root: str | Path = ROOT / "results", board: bool = True) -> pd.DataFrame:
+def rows(root: str | Path = "results", board: bool = True) -> pd.DataFrame:
     """Returns a line for each finished row below `root` and on the board: task, variant, model,
     protocol, seed, test and val with the interval of test, speed, memory, and more.
 
-    root: a results folder. board: False leaves the board out. The column `yours` tells whose a row
-    is; `row` is the row itself (lra.store.row.Row), with every setting.
+    root: a results folder; by default the one to which `run` writes, below the current folder.
+    board: False leaves the board out. The column `yours` tells whose a row is; `row` is the row
+    itself (lra.store.row.Row), with every setting. Raises UserError where `root` does not exist.
     """
     import pandas as pd
 
+    if root == "results" and not Path(root).exists():  # nothing was run here yet
+        root = ROOT / "results"
     results = config.compose([f"results.root={_quoted(root)}"]).results
-    found = runs.read_both(results) if board else runs.read_all(Path(root), yours=True)
+    found = runs.read_both(results) if board else runs.read_all(Path(root))
     done = [row for row in found if row.status == "done" and row.test is not None]
     return pd.DataFrame([_line(row) for row in done], columns=list(COLUMNS))
 
@@ -74,6 +77,7 @@ def run(*overrides: str) -> Row:
 
     Raises UserError for a wrong setting, and where the run ends without a finished row.
     """
+    config.use_own_folder(None)
     configuration = Configuration.of(list(overrides))
     command = [sys.executable, "-u", str(ROOT / "run.py"), *overrides]
     with subprocess.Popen(
@@ -96,6 +100,7 @@ def build(*overrides: str) -> nn.Module:
 
     from lra.training.module import seed_everything
 
+    config.use_own_folder(None)
     cfg = Configuration.of(list(overrides)).cfg
     with torch.random.fork_rng():
         seed_everything(cfg.seed)

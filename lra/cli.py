@@ -38,25 +38,27 @@ def run(command: Callable[[], object], text: str | None, keys: Keys | None = Non
 
 def _answered(help_: Callable[[], str], command: Callable[[], object]) -> None:
     """Answers the flags that every command has, else runs the command."""
-    words = sys.argv[1:]
-    if {"-h", "--help"} & set(words):
+    sys.argv[1:] = own_folder(sys.argv[1:])
+    if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_())
-    elif "--version" in words:
+    elif "--version" in sys.argv[1:]:
         print(version())
     else:
-        sys.argv[1:] = own_folder(words)
         command()
 
 
 def own_folder(words: list[str]) -> list[str]:
     """Takes --config-dir out of the words, after adding its folder to conf/."""
-    rest, folder = list(words), None
-    for flag in ("--config-dir", "-cd"):
-        for i, word in enumerate(rest):
-            if word == flag or word.startswith(f"{flag}="):
-                folder = word.partition("=")[2] or "".join(rest[i + 1 : i + 2])
-                del rest[i : i + (1 if "=" in word else 2)]
-                break
+    rest, folder = [], None
+    following = iter(words)
+    for word in following:
+        flag, equals, path = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            rest.append(word)
+            continue
+        folder = path if equals else next(following, "")
+        if not folder or folder.startswith("-"):
+            raise UserError("--config-dir: name the folder of your own yaml files.")
     config.use_own_folder(folder)
     return rest
 
@@ -231,6 +233,11 @@ def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str
     given |= {key: value for _, key, value in pairs if key in own}
     rest = [argument for argument, key, _ in pairs if key not in own]
     words.check([word for word in rest if not free or "=" in word], own)
+    known = config.plain(config.compose([]))
+    unknown = {word.partition("=")[0] for word in rest if "=" in word} - known.keys()
+    for key in sorted(filter(str.isidentifier, unknown)):
+        if near := closest(key, own):
+            raise UserError(f"There is no option '{key}'.{near}")
     return given, rest
 
 

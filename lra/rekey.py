@@ -1,6 +1,6 @@
 """Rewrites rows and measurements of older versions once, under their cells' names of today.
 
-python -m lra.rekey [FOLDER ...]       default: results, results/tuning
+python -m lra.rekey [FOLDER ...]       default: results, results/board, results/tuning
 
 Readers understand old rows wherever they meet them (lra/store/row.py), but a run looks for its own
 under the name of its cell: rewritten, a finished cell of before counts as done. Its predictions and
@@ -54,6 +54,7 @@ def rekey_measurements(root: Path) -> int:
 def main() -> None:
     roots = [Path(argument) for argument in sys.argv[1:]] or [
         Path("results"),
+        Path("results/board"),
         Path("results/tuning"),
     ]
     for root in roots:

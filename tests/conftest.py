@@ -80,11 +80,18 @@ class Runner:
         settings = [o for o in overrides if not o.startswith("-")]
         return [sys.executable, str(ROOT / "run.py"), *flags, *self.common, *settings]
 
-    def start(self, *overrides: str) -> warm.Popen:
-        return warm.Popen(self.command(*overrides)[1:])
+    def start(self, *overrides: str) -> "warm.Popen | subprocess.Popen":
+        command = self.command(*overrides)
+        if any(word.startswith("hydra/launcher=") for word in command):
+            # a launcher starts workers, which a forked process cannot
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+        return warm.Popen(command[1:])
 
-    def __call__(self, *overrides: str) -> subprocess.CompletedProcess:
-        return warm.run(self.command(*overrides)[1:])
+    def __call__(self, *overrides: str, timeout: float = 300) -> subprocess.CompletedProcess:
+        child = self.start(*overrides)
+        out, err = child.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
     def rows(self):
         from lra.store import runs

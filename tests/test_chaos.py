@@ -111,7 +111,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
         env=os.environ | {"COLUMNS": "200"},
     )
     assert table.returncode == 0, table.stderr
-    lines = pd.read_csv(run.results / "tables-modified/accuracy.csv")
+    lines = pd.read_csv(run.results / "tables-modified/scores.csv")
     fourier = lines[lines.model.str.startswith("fourier")]
     assert fourier.seeds.tolist() == ["0 1 2"] * 2  # two sizes
     assert runs.read_all(run.results) == found

@@ -280,20 +280,28 @@ def test_nothing_that_failed_before_training_leaves_a_trace(run, overrides, tmp_
         assert not run.results.exists()
 
 
-def test_the_boards_row_is_expected_and_does_not_count_as_done(run, tmp_path):
-    """The same cell on the board: a run trains all the same, and its result is compared."""
+def test_the_boards_row_is_the_expected_value_and_does_not_count_as_done(run, tmp_path):
     assert run("max_eval_examples=null").returncode == 0
     (theirs,) = run.rows()
     board = tmp_path / "board"
     run.results.rename(board)
     (path,) = board.glob("runs/*/*/*.json")
     fields = json.loads(path.read_text())
-    path.write_text(json.dumps(fields | {"modified": {}}))  # the board has conforming rows alone
+    path.write_text(json.dumps(fields | {"origin": "A. Person"}))
     done = run("max_eval_examples=null", f"results.board={board}")
     assert "Done already" not in done.stdout
     (mine,) = run.rows()
     assert mine.test == theirs.test
-    assert "board:" not in done.stdout  # this run is modified: no verdict
+    (line,) = re.findall(r"^board: .*(?:\n  .*)*", done.stdout, re.MULTILINE)
+    assert "submitted by A. Person: this run is within the board's interval" in " ".join(
+        line.split()
+    )
+    damaged = path.read_text()[:-10]
+    path.write_text(damaged)
+    again = run("max_eval_examples=null", f"results.board={board}")
+    assert again.returncode == 0
+    assert "board:         cannot be compared: " in again.stdout
+    path.write_text(json.dumps(fields))
     tables = warm.run(
         [
             "-m",

@@ -33,7 +33,8 @@ def run(root, results, task, *overrides, flags=()):
         *(*({"listops": conftest.TINY} | originals.SETTINGS)[task], "trainer=smoke"),
         *(f"data.root={root}/data", f"results.root={results}", "trainer.threads=1", *overrides),
     ]
-    return warm.run(command, os.environ | {"LRA_ARCHIVES": str(root / "archives")})
+    env = os.environ | {"LRA_ARCHIVES": str(root / "archives")}
+    return warm.run(command, env, timeout=1800 if flags else 300)  # a sweep of all models is long
 
 
 CASES = [

@@ -67,10 +67,13 @@ class Popen:
 
 
 def run(
-    command: list[str], env: dict[str, str] | None = None, cwd: str = str(ROOT)
+    command: list[str],
+    env: dict[str, str] | None = None,
+    cwd: str = str(ROOT),
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess:
     child = Popen(command, env, cwd)
-    out, err = child.communicate(timeout=300)
+    out, err = child.communicate(timeout=timeout)
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 

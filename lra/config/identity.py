@@ -8,6 +8,7 @@ optional setting leaves older rows their cells.
 
 import hashlib
 import json
+import re
 from functools import cached_property
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ ENVIRONMENT = {
     "task.title",
     "task.order",
     "task.in_mean",
+    "task.maker",  # the module that makes the data, for which their fingerprint stands
 }
 
 # Settings that count by others: model.net follows them (a typed part of it counts itself), and the
@@ -210,12 +212,13 @@ def _everything_is_read(overrides: list[str]) -> None:
     if not added:
         return
     known = flatten(plain(compose([o for o in overrides if not o.startswith("+")])))
-    rules = {key.split(".")[3] for key in known if key.startswith("task.variants.")}
+    rules = {key.split(".")[3] for key in known if re.match(r"task\.variants(\.[^.]+){2}", key)}
     for override in added:
         key = override.lstrip("+").partition("=")[0]
         parts = key.split(".")
         group = (CONF / key.partition("@")[0]).is_dir()
-        built = key.startswith(("model.block.", "model.net.", "objective.", "logger."))
+        built = key.startswith(("model.block.", "model.net.", "objective."))
+        built |= key.startswith("logger.") and any(k.startswith("logger.") for k in known)
         rule = key.startswith("task.variants.") and (len(parts) == 3 or parts[3] in rules)
         there = key in known or any(other.startswith(f"{key}.") for other in known)
         if not (group or built or rule or there):

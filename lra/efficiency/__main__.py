@@ -22,6 +22,7 @@ from pathlib import Path
 from lra import cli
 from lra.efficiency.lab import Cell, Lab, Limits, changing, compose, memory_of_machine, named
 from lra.errors import UserError
+from lra.store.cell import must_not_be_board
 from lra.store.claim import Claim
 
 OWN = {
@@ -64,6 +65,7 @@ def main() -> None:
     if not cells:
         raise UserError("Nothing is left to measure.")
     results = cells[0].cfg.results
+    must_not_be_board(results)
     root = Path(results.path)
     where = root / "work" / f"efficiency-{platform.node()}"
     # two labs on one machine would measure each other

@@ -33,7 +33,7 @@ from lra.training.callbacks.memory import PeakMemory
 from lra.training.callbacks.speed import synchronise
 from lra.training.data import TrainBatches, full_length
 from lra.training.module import Learner, seed_everything
-from lra.training.run import count_parameters
+from lra.training.network import count_parameters
 
 SECONDS = 2.0  # short steps are repeated for as long as this
 MOST_STEPS = 100

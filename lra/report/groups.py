@@ -126,6 +126,10 @@ def _ranks(groups: list[list[Row]]) -> list[str]:
     """Returns the rank of each line among those whose predictions are stored, else a dash."""
     values = [[runs.values(row) for row in group] for group in groups]
     known = [i for i, seeds in enumerate(values) if all(found is not None for found in seeds)]
+    # a run that repeats a line of the board is not another rival
+    board = [group[0].config | {"seed": None} for group in groups if not group[0].yours]
+    repeated = [g[0].yours and g[0].config | {"seed": None} in board for g in groups]
+    known = [i for i in known if not repeated[i]]
     if len(known) < 2 or len({len(found) for i in known for found in values[i]}) > 1:
         return ["-"] * len(groups)
     texts = ["-"] * len(groups)

@@ -7,7 +7,8 @@ import textwrap
 from omegaconf import DictConfig
 
 from lra.cli import duration
-from lra.report.groups import device
+from lra.errors import UserError
+from lra.report.groups import device, newest
 from lra.report.statistics import interval
 from lra.store import runs
 from lra.store.row import Row
@@ -49,7 +50,7 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
     if row.at_chance:
         pairs[0] = ("test", pairs[0][1] + ", at chance")
     pairs.append(("val", row.selection.sentence(row.val_score) + selected))
-    pairs += [("board", text) for text in of_the_board(row, results)] if row.test else []
+    pairs += [("board", text) for text in _of_the_board(row, results)] if row.test else []
     if rules := row.baselines:
         metric = row.headline
         unit = " %" if metric.share else ""
@@ -76,24 +77,34 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
     return [*pairs, ("stored in", str(row.path))]
 
 
+def _of_the_board(row: Row, results: DictConfig) -> list[str]:
+    try:
+        return of_the_board(row, results)
+    except UserError as error:  # a damaged row of the board costs nobody the result
+        return [f"cannot be compared: {error}"]
+
+
 def of_the_board(row: Row, results: DictConfig) -> list[str]:
     """Returns the board's result for the same cell with a verdict; without one, the result for the
     same setting with other seeds."""
     board = runs.board(results)
-    if board is None or row.modified:  # the board holds conforming rows
+    if board is None:
         return []
     metric, ours = row.headline, row.test_score
     folder = board / "runs" / row.task / row.label
-    same = [r for r, _ in runs.read_cell(folder, row.cell) if r.test and r.headline == metric]
+    same = [
+        r for r in newest(r for r, _ in runs.read_cell(folder, row.cell)) if r.headline == metric
+    ]
     if same:
+        same.sort(key=lambda r: r.origin is None)  # the maintainers' row, where there is one
         theirs = same[-1].test_score
         within = theirs.low <= ours.value <= theirs.high
         verdict = "within the board's interval" if within else "outside the board's interval"
         by = f", submitted by {same[-1].origin}" if same[-1].origin else ""
         return [f"{metric.sentence(theirs)}{by}: this run is {verdict}"]
-    alike = [r for r in runs.read_all(board) if r.test and _setting(r) == _setting(row)]
+    alike = [r for r in newest(runs.read_all(board)) if _setting(r) == _setting(row)]
     if not alike:
-        return ["no row of this cell"]
+        return [] if row.modified else ["no row of this cell"]
     low, high = interval([r.test_score for r in alike], metric)
     mean = sum(r.test_score.value for r in alike) / len(alike)
     seeds = ", ".join(str(r.seed) for r in alike)
@@ -104,13 +115,13 @@ def of_the_board(row: Row, results: DictConfig) -> list[str]:
 
 
 def _setting(row: Row) -> tuple:
-    return row.fingerprint, row.config | {"seed": None}
+    return row.fingerprint, row.origin, row.config | {"seed": None}
 
 
 def plateau(row: Row) -> str:
     """Returns the warning for a row that learned nothing, with what to try."""
     return (
         f"nothing was learned: val {row.selection.text(row.val_score.value)} is not above the "
-        "majority label's, and the training loss not below that of the label frequencies. Try "
-        "another seed, a longer optim.warmup, a lower optim.lr, or more max_steps."
+        "majority label's rate. Try another seed, a longer optim.warmup, a lower optim.lr, or more "
+        "max_steps."
     )

@@ -21,7 +21,7 @@ from lra.report.leaderboard.lines import provenance
 from lra.report.tables import scores
 from lra.store import runs
 from lra.store.row import Row
-from lra.training.network import count_parameters, must_build, transformer_parameters
+from lra.training.network import blueprint, count_parameters, transformer_parameters
 
 # the choices of which a row's command is made
 CHOSEN = ("task", "variant", "model", "filter", "objective", "protocol")
@@ -44,18 +44,27 @@ class Stores(NamedTuple):
 
 def paths(argument: str, stores: Stores) -> list[Path]:
     """Returns the rows that an argument names: a file, or in a folder the newest finished attempt
-    of each cell, unless the board has it."""
+    of each cell that conforms to its protocol, unless the board has it or its predictions."""
     path = Path(argument)
     if not path.is_dir():
         return [path]
-    there = {(row.started, row.finished) for row in runs.read_all(stores.board)}
+    there = runs.read_all(stores.board)
     every = {file: runs.read(file) for file in sorted(path.rglob("*.json"))}
-    chosen = {id(row) for row in newest(every.values())}
+    chosen = {id(row) for row in newest(every.values()) if not row.modified}
     return [
         file
         for file, row in every.items()
-        if id(row) in chosen and (row.started, row.finished) not in there
+        if id(row) in chosen and _twin(row, runs.read_values(file), there) is None
     ]
+
+
+def _twin(row: Row, predicted: Predictions | None, among: list[Row]) -> Row | None:
+    """Returns the row of the same cell with the same predictions."""
+    for known in among:
+        theirs = runs.predictions(known) if known.cell == row.cell else None
+        if theirs is not None and np.array_equal(theirs, predicted):
+            return known
+    return None
 
 
 def measurements(names: list[str]) -> dict[str, list[Measurement]]:
@@ -80,13 +89,12 @@ def check(path: Path, stores: Stores) -> Row:
     predicted, found = _recompute(path, row, stores)
     _configuration(path, row)
     _printable(path, row)
-    rivals = [known for known in same_data if known.objective == row.objective]
+    same_on_board = [known for known in board if known.fingerprint == row.fingerprint]
+    rivals = [known for known in same_on_board if known.objective == row.objective]
     if rivals and row.baselines != runs.baselines(rivals):
         raise _refused(path, "its trivial baselines are not those of the same data here")
-    for known in board:
-        theirs = runs.predictions(known) if known.cell == row.cell else None
-        if theirs is not None and np.array_equal(theirs, predicted):
-            raise _refused(path, f"it is on the board already, as {known.name}")
+    if known := _twin(row, predicted, board):
+        raise _refused(path, f"it is on the board already, as {known.name}")
     return row.model_copy(update={"test": found})  # to the last digit as computed here
 
 
@@ -137,12 +145,12 @@ def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[
 def _configuration(path: Path, row: Row) -> None:
     """Refuses a row unless task, model, protocol and its modifications give the stored
     configuration, the cell's name and the parameter count."""
-    if row.model not in config.models():
+    if not (config.CONF / "model" / f"{row.model}.yaml").exists():
         raise _refused(
             path,
             f"model {row.model} is not here; add models/{row.model}.py and "
             f"conf/model/{row.model}.yaml "
-            "(README: Add a model), so that its row can be made again",
+            "(CONTRIBUTING.md: Add a model), so that its row can be made again",
         )
     if code := [
         key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
@@ -179,7 +187,7 @@ def _configuration(path: Path, row: Row) -> None:
         raise _refused(path, "the keys that it lists as modified are not those that differ")
     if identifier(row.config, row.fingerprint) != row.cell:
         raise _refused(path, f"its cell is not {row.cell}, by its configuration and data")
-    parameters = count_parameters(must_build(cfg))
+    parameters = count_parameters(blueprint(cfg))
     if parameters != row.parameters:
         raise _refused(path, f"the model has {parameters:,} parameters, not {row.parameters}")
     if transformer_parameters(cfg) != row.transformer_parameters:

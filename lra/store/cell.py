@@ -11,6 +11,8 @@ import data_prep
 from data_prep import Manifest
 from lra.config import Configuration
 from lra.config.identity import identifier
+from lra.errors import UserError
+from lra.store import runs
 from lra.store.claim import Claim
 
 
@@ -38,6 +40,11 @@ class Cell:
         return self.work / "last.ckpt"
 
     @property
+    def began(self) -> Path:
+        """An empty file, there from the first step of an attempt to the end of the cell."""
+        return self.work / "began"
+
+    @property
     def selected(self) -> Path:
         """The weights that the test split is scored with, for evaluate=..."""
         return self.work / "selected.ckpt"
@@ -45,11 +52,17 @@ class Cell:
     @contextmanager
     def claimed(self, cfg: DictConfig, wait: bool) -> Iterator[Claim]:
         """Claims the cell for one worker, and removes the half-written files of a killed one."""
+        must_not_be_board(cfg.results)
         settings = {"renew": cfg.results.renew, "expire": cfg.results.expire, "wait": wait}
         with Claim(self.work, **settings) as claim:
             for leftover in self.work.glob(".*.ckpt-*"):
                 leftover.unlink(missing_ok=True)
             yield claim
+
+    def forget_attempts(self) -> None:
+        """Removes what only an unfinished cell needs."""
+        self.last.unlink(missing_ok=True)
+        self.began.unlink(missing_ok=True)
 
     def forget_older_than(self, done) -> None:
         """Removes a checkpoint older than the finished row, so that a rerun starts at the first
@@ -58,6 +71,15 @@ class Cell:
             _, path = done
             if self.last.stat().st_mtime_ns <= path.stat().st_mtime_ns:
                 self.last.unlink()
+
+
+def must_not_be_board(results: DictConfig) -> None:
+    """Raises UserError where a command would compute into the board. results: the config group."""
+    if runs.is_board(results):
+        raise UserError(
+            f"results.root={results.path} is the board, to which rows come by python -m lra.submit "
+            "alone: choose another folder."
+        )
 
 
 def find(configuration: Configuration) -> Cell | None:

@@ -108,7 +108,7 @@ class Row(Record):
     baselines: dict[str, dict[str, float]]  # trivial rule -> split -> headline metric
     config: dict[str, Any]  # the identity
 
-    def found(self, root: Path, yours: bool) -> "Row":
+    def found(self, root: Path | None, yours: bool) -> "Row":
         """Returns the row with the place where it was read."""
         row = self.model_copy()
         row._root, row._yours = root, yours

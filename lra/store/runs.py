@@ -163,12 +163,15 @@ def values(row: Row) -> np.ndarray | None:
 
 
 def read(path: Path, yours: bool = False) -> Row:
-    """Reads a row of any version at <root>/runs/<task>/<model>/<name>.json. Raises UserError for a
-    file that is not a valid row."""
+    """Reads a row of any version; one at <root>/runs/<task>/<model>/<name>.json knows its root.
+    Raises UserError for a file that is not a valid row."""
     try:
         content = json.loads(path.read_bytes())
-        root = path.parents[3] if len(path.parents) > 3 else path.absolute().parents[3]
-        return Row.model_validate(upgrade_row(content)).found(root, yours)
+        row = Row.model_validate(upgrade_row(content))
+        # a row that somebody sent may be anywhere
+        parents = path.parents
+        stored = len(parents) > 3 and parents[2].name == "runs"
+        return row.found(parents[3] if stored else None, yours)
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -185,14 +188,22 @@ def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
     return sorted(rows, key=lambda pair: pair[0].attempt)
 
 
+def is_board(results: DictConfig) -> bool:
+    """Returns whether a command's results folder is the board. results: the config group."""
+    return _board(results).resolve() == Path(results.path).resolve()
+
+
+def _board(results: DictConfig) -> Path:
+    return Path(results.board) if results.board else ROOT / "results" / "board"
+
+
 def board(results: DictConfig) -> Path | None:
     """Returns the board's folder; None if it does not exist or is the user's own store.
 
     results: the config group of that name.
     """
-    path = Path(results.board) if results.board else ROOT / "results" / "board"
-    same = path.resolve() == Path(results.path).resolve()
-    return path if path.is_dir() and not same else None
+    path = _board(results)
+    return path if path.is_dir() and not is_board(results) else None
 
 
 def read_both(results: DictConfig) -> list[Row]:

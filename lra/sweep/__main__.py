@@ -7,6 +7,7 @@ python -m lra.sweep plan   ...the same...                                       
 import sys
 
 from lra import cli, config
+from lra.config import words
 from lra.errors import one_of
 from lra.sweep.status import all_rows, estimate, look_at_all, show
 
@@ -15,6 +16,7 @@ def main() -> None:
     command, *overrides = sys.argv[1:] or [""]
     if command not in ("status", "plan"):
         raise one_of("command of lra.sweep", command, ["status", "plan"])
+    words.check(overrides)
     with config.hydra():
         states = look_at_all(overrides)
     if command == "plan":

@@ -174,7 +174,7 @@ def show_means(states: list[State]) -> None:
     groups: dict[str, list[State]] = defaultdict(list)
     for state in states:
         if state.status == "done" and state.row.test is not None:
-            groups[state.row.setting].append(state)
+            groups[state.row.fingerprint + state.row.setting].append(state)
     view = _table("configuration", "test, mean and sd", "seeds")
     for group in groups.values():
         if len(group) > 1:

@@ -117,7 +117,7 @@ def _threads() -> int:
 
 def _record_kill(configuration: Configuration, number: int, memory: bool) -> None:
     this = find(configuration)
-    if this is not None:
+    if this is not None and (memory or this.began.exists()):
         name = signal.Signals(number).name
         hint = ", as the kernel does when memory is short" if memory else ""
         # Busy: another worker is at it already; then its row will count

@@ -31,7 +31,6 @@ class Attempt:
     ):
         """claim: None on the ranks that write nothing."""
         self.cell, self.claim = cell, claim
-        self.began = False  # training, before which nothing but a lack of memory leaves a row
         cfg = configuration.cfg
         head, dirty = commit()
         self.facts = {
@@ -92,7 +91,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
     except Lost:
         raise
     except Interrupted as stop:
-        if attempt.began:
+        if attempt.cell.began.exists():
             attempt.write("interrupted", str(stop))
         raise
     except Diverged as error:
@@ -105,7 +104,7 @@ def recorded(attempt: Attempt) -> Iterator[None]:
                 "Out of memory; the row says so. A smaller batch_size needs less, but the row is "
                 "then modified."
             ) from error
-        if not attempt.began:
+        if not attempt.cell.began.exists():
             raise
         status: Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(UserError):  # a full disk: the error that led here says more

@@ -191,6 +191,11 @@ class PackedData(pl.LightningDataModule):
         """The targets of the whole test split, in its order."""
         return np.asarray(self.splits["test"].split.labels)
 
+    @property
+    def test_size(self) -> float:
+        """The number of scored test examples, in units of the scored val examples."""
+        return len(self.splits["test"]) / len(self.splits["val"])
+
     def _lengths(self, split: str) -> np.ndarray | None:
         return self.splits[split].lengths() if self.bucket_by_length else None
 

@@ -9,11 +9,19 @@ from models.attention import SoftmaxAttention
 from models.block import Block
 
 
-def must_build(cfg: DictConfig) -> nn.Module:
-    """Returns the network on the meta device, which takes no memory; Hydra's error says which of
+def blueprint(cfg: DictConfig) -> nn.Module:
+    """Returns the network on the meta device, which takes no memory. Hydra's error says which of
     its settings is wrong."""
-    with torch.device("meta"):
-        return instantiate(cfg.copy().model.net)  # a copy: instantiate resolves in place
+    model = cfg.copy().model  # a copy: instantiate resolves in place
+    try:
+        with torch.device("meta"):
+            return instantiate(model.net)
+    except Exception as error:
+        if "meta" not in str(error):
+            raise
+    # a constructor that reads values, such as torch.linspace(...).tolist(), needs real ones
+    with torch.random.fork_rng():
+        return instantiate(cfg.copy().model.net)
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -71,7 +71,7 @@ class Training:
         self.about_the_data = []
         if cell.manifest.val_is_test:
             self.about_the_data.append("val is the test split: selected on test")
-        self.stopwatch = Stopwatch()
+        self.stopwatch = Stopwatch(cell.began if is_main_process() else None)
         self.environment = describe(cfg)
         head, dirty = commit()
         about: dict[str, Any] = {
@@ -107,7 +107,12 @@ class Training:
                 self.stopwatch,
                 self.memory,
                 *([self.energy] if self.energy else []),
-                RunProgress(batch_size, self.watch, self.stopwatch),
+                RunProgress(
+                    batch_size,
+                    self.watch,
+                    self.stopwatch,
+                    test_size=self.data.test_size if cfg.score_test else 0.0,
+                ),
             ],
             **runtime.LIGHTNING,
         )
@@ -125,11 +130,6 @@ class Training:
             self.checkpoints.resume = (resumed["global_step"], changed)
         stop.check()
         runtime.announce(configuration, cell, self.environment, self.parameters, resumed)
-
-    @property
-    def began(self) -> bool:
-        """True once the first step of this attempt has begun."""
-        return self.stopwatch.began
 
     def fit(self) -> None:
         """Trains to the last step, from the last checkpoint where there is one."""

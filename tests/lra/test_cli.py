@@ -92,7 +92,45 @@ def test_the_help_of_run_lists_choices_and_keys():
 @pytest.mark.parametrize("door", ["run.py", "-m lra", "-m lra.tables"])
 def test_the_version_names_the_commit(door):
     done = warm.run([*door.split(), "--version"])
-    assert re.match(r"lra-harness \d+\.\d+\.\d+( \(commit [0-9a-f]{7})?", done.stdout)
+    commit = r" \(commit [0-9a-f]{7}" if (ROOT / ".git").exists() else ""
+    assert re.match(rf"lra-harness \d+\.\d+\.\d+{commit}", done.stdout)
+
+
+def test_a_typo_in_a_commands_own_key_is_named():
+    for door, typed, meant in [
+        ("tables", "modifed=true", "modified"),
+        ("efficiency", "round=2", "rounds"),
+        ("submit", "orgin=Ada", "origin"),
+    ]:
+        done = warm.run(["-m", f"lra.{door}", typed])
+        key = typed.partition("=")[0]
+        assert done.stderr == f"error: There is no option '{key}'. Did you mean {meant}?\n"
+
+
+@pytest.mark.parametrize("words", [["lra.sweep", "status"], ["data_prep", "listops"]])
+def test_a_word_that_is_not_a_pair_is_named_everywhere(words):
+    done = warm.run(["-m", *words, "fourier"])
+    assert done.returncode == 1
+    assert "'fourier' is not key=value. Did you mean model=fourier" in done.stderr
+
+
+def test_a_folder_of_ones_own_must_be_named_and_there(tmp_path):
+    for typed in (["--config-dir"], ["--config-dir="], ["--config-dir", "--cfg"]):
+        with pytest.raises(UserError, match="name the folder of your own yaml"):
+            cli.own_folder(typed)
+    with pytest.raises(UserError, match="There is no folder .*/nowhere"):
+        cli.own_folder([f"--config-dir={tmp_path}/nowhere"])
+
+
+def test_a_folder_of_ones_own_may_have_a_space_and_an_accent(tmp_path):
+    own = tmp_path / "my \u00e9t\u00e9"
+    (own / "model").mkdir(parents=True)
+    yaml = "defaults: [fnet]\nname: mine\n"
+    (own / "model/mine.yaml").write_text(yaml)
+    words = [f"--config-dir={own}", "status", "task.variant=short", "model=glob(mi*)"]
+    done = warm.run(["-m", "lra.sweep", *words[1:], words[0], f"data.root={tmp_path}"])
+    assert "1 cells: 1 missing" in done.stdout, done.stderr
+    assert "mine" in warm.run(["run.py", words[0], "--help"]).stdout
 
 
 @pytest.mark.parametrize("door", ["tables", "plots", "leaderboard"])

@@ -18,8 +18,8 @@ class LossWatch(pl.Callback):
 
     final_loss is the mean over the last 5 % of the steps (at least 10): whether a run ended on a
     plateau is judged by it and by val at the end (Row.learned_nothing). While the run goes on, the
-    user is told once when the loss has stayed on the plateau for 20 % of the steps, and once when
-    it has left. At batch 32 the mean of 10 steps is itself off by about 1 %, that of 50 by half.
+    user is told when the loss has stayed on the plateau for 20 % of the steps, and when it leaves.
+    At batch 32 the mean of 10 steps is itself off by about 1 %, that of 50 by half of it.
     """
 
     LOOK_EVERY = 10
@@ -115,8 +115,9 @@ class LossWatch(pl.Callback):
         elif not self._told and self._steps - self._left_at >= 0.2 * self.max_steps:
             self._told = True
             self._say(
-                f"for {self._steps - self._left_at:,} steps the training loss has not been below "
-                f"that of the label frequencies ({self.untaught:.4f}): nothing is learned yet"
+                f"for {self._steps - self._left_at:,} steps the training loss has not been more "
+                f"than 1 % below that of the label frequencies ({self.untaught:.4f}): nothing is "
+                "learned yet"
             )
 
     def _say(self, text: str) -> None:

@@ -21,12 +21,15 @@ class RunProgress(ProgressBar):
         batch_size: int,
         watch: LossWatch | None = None,
         stopwatch: Stopwatch | None = None,
+        test_size: float = 0.0,
     ):
+        """test_size: of the split that is scored at the end, in validations, for the time left."""
         super().__init__()
+        self.test_size = test_size
         self.batch_size, self.watch, self.stopwatch = batch_size, watch, stopwatch
         self._training: Phase | None = None
         self._evaluation: Phase | None = None
-        self._evaluated_in: float | None = None  # seconds of the last validation
+        self._validation = 0.0  # seconds of the last one
         self._silent = False
 
     def disable(self) -> None:  # on the ranks that stay silent
@@ -41,8 +44,7 @@ class RunProgress(ProgressBar):
         if self._silent or self._training is None:
             return
         self._training.clock.mark(trainer.global_step)
-        if trainer.global_step % LossWatch.LOOK_EVERY == 0:
-            self._training.advance(trainer.global_step, self._text(trainer))
+        self._training.advance(trainer.global_step, self._text(trainer))
 
     def on_train_end(self, trainer, module) -> None:
         self._stop()
@@ -68,13 +70,13 @@ class RunProgress(ProgressBar):
 
     def _left(self, trainer) -> float | None:
         """Returns the seconds to the end of the run: steps at the rate of the last minute, and
-        evaluations, the test split among them, each as long as the last one."""
+        evaluations, an example of which takes as long as in the last validation."""
         each = self._training.clock.seconds_each()
         if each is None:
             return None
         remaining, every = trainer.max_steps - trainer.global_step, trainer.val_check_interval
-        evaluations = trainer.max_steps // every - trainer.global_step // every + 1
-        return remaining * each + evaluations * (self._evaluated_in or 0.0)
+        validations = trainer.max_steps // every - trainer.global_step // every
+        return remaining * each + (validations + self.test_size) * self._validation
 
     # Validation and test
 
@@ -109,7 +111,7 @@ class RunProgress(ProgressBar):
         self._evaluation.advance(batches, self._evaluation.left(batches))
 
     def _end(self) -> None:
-        self._evaluated_in = time.monotonic() - self._evaluation_at
+        self._validation = time.monotonic() - self._evaluation_at
         self._evaluation.stop()
         if self._training is not None:
             self._training.clock.go_on()

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -24,8 +25,9 @@ class Stopwatch(pl.Callback):
 
     WINDOW = 10
 
-    def __init__(self):
-        self.began = False  # the first step of this process
+    def __init__(self, began: Path | None = None):
+        """began: a file to make when the first step begins."""
+        self._began = began
         self.train_seconds = 0.0
         self._steps: list[float] = []
         self._data: list[float] = []
@@ -50,7 +52,9 @@ class Stopwatch(pl.Callback):
         self._mark = time.perf_counter()
 
     def on_train_batch_start(self, trainer, module, batch, batch_idx) -> None:
-        self.began = True
+        if self._began is not None:
+            self._began.touch()
+            self._began = None
         if self._open is None:
             synchronise(module.device)
             self._open = [time.perf_counter(), 0.0, 0, 0.0]

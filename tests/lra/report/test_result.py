@@ -58,6 +58,9 @@ def test_another_seed_of_the_board_is_better_than_nothing(results, tmp_path):
 def test_without_a_row_or_a_board_the_line_says_so_or_is_left_out(results, tmp_path):
     assert result.of_the_board(row(), results) == ["no row of this cell"]
     assert result.of_the_board(row(modified={"optim.lr": [1, 2]}), results) == []
+    stored(tmp_path / "board", test=accuracy(390), modified={"optim.lr": [1, 2]})
+    (line,) = result.of_the_board(row(modified={"optim.lr": [1, 2]}, test=accuracy(390)), results)
+    assert "within" in line
     results.board = str(tmp_path / "nowhere")
     assert result.of_the_board(row(), results) == []
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,14 +182,44 @@ def test_a_folder_is_its_newest_finished_rows_that_the_board_lacks(elsewhere):
     failed = fields | {"status": "failed", "test": None, "attempt": 2}
     path.with_name(f"{fields['cell']}-2.json").write_text(json.dumps(failed))
     folder = path.parents[3] / "runs"
-    first = command(folder, board, "maintainer=true")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.count("added: ") == 1
+    # a smoke run is modified, and a folder stands for conforming rows
+    assert "Nothing new" in command(folder, board, "maintainer=true").stdout
+    changed(path, modified={})
+    chosen = submit.paths(str(folder), stores(board))
+    assert chosen == [path]
+    submit.add(path, runs.read(path), stores(board), None)
     (stored,) = runs.read_all(board)
     assert (stored.origin, stored.attempt) == (None, 1)
-    again = command(folder, board, "maintainer=true")
-    assert (again.returncode, again.stdout.count("added: ")) == (0, 0)
-    assert "Nothing new" in again.stdout
+    assert submit.paths(str(folder), stores(board)) == []
+
+
+def test_a_rerun_with_the_same_predictions_keeps_no_other_row_out(elsewhere):
+    path, board = elsewhere
+    assert command(path, board, "maintainer=true").returncode == 0
+    fields = json.loads(path.read_text())
+    again = path.with_name(f"{fields['cell']}-2.json")
+    again.write_text(json.dumps(fields | {"attempt": 2, "started": "2030-01-01T00:00:00+00:00"}))
+    shutil.copy(path.with_suffix(".npy"), again.with_suffix(".npy"))
+    done = command(path.parents[3] / "runs", board, "maintainer=true")
+    assert (done.returncode, len(runs.read_all(board))) == (0, 1), done.stderr
+
+
+def test_a_row_may_lie_in_a_shallow_folder(elsewhere, monkeypatch):
+    path, board = elsewhere
+    monkeypatch.chdir(path.parent)
+    row = submit.check(Path(path.name), stores(board))
+    assert (row.root, row.path) == (None, None)
+
+
+def test_nothing_computes_into_the_board(tmp_path, tiny_root):
+    run = Runner(tiny_root, tmp_path)
+    done = run(f"results.path={tmp_path}", f"results.board={tmp_path}")
+    assert done.returncode == 1
+    assert "is the board, to which rows come by python -m lra.submit alone" in done.stderr
+    assert not list(tmp_path.glob("runs/**/*.json"))
+    words = ["models=fnet", "lengths=32", "batch=2", f"results.root={tmp_path}"]
+    lab = warm.run(["-m", "lra.efficiency", *words, f"results.board={tmp_path}"])
+    assert "is the board" in lab.stderr
 
 
 def test_labels_that_only_the_own_store_knows_come_along(elsewhere):

@@ -16,14 +16,14 @@ def clock(monkeypatch):
 
 def run(clock, capsys, steps=100, val_every=50, batches=20):
     """Trains at a second a step and evaluates at a second a batch; returns what was said."""
-    shown = RunProgress(batch_size=4)
+    shown = RunProgress(batch_size=4, test_size=2.0)
     module = SimpleNamespace(val_score=lambda: None)
     trainer = SimpleNamespace(
         max_steps=steps,
         global_step=0,
         val_check_interval=val_every,
         num_val_batches=[batches],
-        num_test_batches=[batches],
+        num_test_batches=[2 * batches],
         lightning_module=module,
     )
     shown.on_train_start(trainer, module)
@@ -39,7 +39,7 @@ def run(clock, capsys, steps=100, val_every=50, batches=20):
             shown.on_validation_end(trainer, module)
     shown.on_train_end(trainer, module)
     shown.on_test_start(trainer, module)
-    for batch in range(batches):
+    for batch in range(2 * batches):
         clock.seconds += 1
         shown.on_test_batch_end(trainer, module, None, None, batch)
     shown.on_test_end(trainer, module)
@@ -50,10 +50,10 @@ def test_every_phase_says_how_long_it_will_take(clock, capsys):
     lines = run(clock, capsys)
     phases = [name for name, _ in itertools.groupby(line.split(" ")[0] for line in lines)]
     assert phases == ["training", "validation:", "training", "validation:", "test:"]
-    assert lines[0] == "training 10/100 \u00b7 1 min 30 s left"  # nothing was evaluated yet
-    # after the validation at 50: 40 steps, the validation at 100 and the test, 20 s each
-    assert "training 60/100 \u00b7 1 min 20 s left" in lines
-    assert "test: batch 2/20 \u00b7 18 s left" in lines
+    assert lines[0] == "training 2/100 \u00b7 1 min 38 s left"  # nothing was evaluated yet
+    # after the validation at 50: 49 steps, the validation at 100 (20 s) and the test (40 s)
+    assert "training 51/100 \u00b7 1 min 49 s left" in lines
+    assert "test: batch 2/40 \u00b7 38 s left" in lines
 
 
 def test_other_ranks_are_silent(clock, capsys):
