@@ -44,7 +44,7 @@ def in_archives(names: Sequence[str], wanted: re.Pattern) -> Path | None:
     """Returns the first of `names` below LRA_ARCHIVES that holds a wanted member, or None."""
     root = os.environ.get("LRA_ARCHIVES")
     if root and not Path(root).is_dir():
-        raise UserError(f"LRA_ARCHIVES={root} is no folder: correct it, or unset it.")
+        raise UserError(f"LRA_ARCHIVES={root} is not a folder: correct it, or unset it.")
     for name in names if root else ():
         path = Path(root) / name
         if path.exists() and next(archive.members(path, wanted), None):

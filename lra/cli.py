@@ -18,14 +18,14 @@ failed_cells: list[str] = []  # of this process's sweep (lra/sweep/ledger.py)
 
 
 class Key(NamedTuple):
-    """A key=value argument of a command's own. help: what it does, for --help."""
+    """A key=value argument of a command's own. help: its effect, for --help."""
 
     default: str
     help: str
 
 
 Keys = dict[str, Key]
-ROOT_KEY = Key("results", "the folder of your rows and of what is written")
+ROOT_KEY = Key("results", "the folder of your rows, and of all files that are written")
 
 
 def run(command: Callable[[], object], text: str | None, keys: Keys | None = None) -> int:

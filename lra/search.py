@@ -4,11 +4,11 @@ python -m lra.search task=listops model=fourier protocol=lite trials=20 \
     'optim.lr=tag(log,interval(1e-4,1e-2))' 'model.block.keep_ratio=interval(0.1,0.5)' \
     'optim.weight_decay=choice(0,0.01,0.1)'
 
-What is swept over is searched, in Hydra's own syntax, by Optuna's TPE; the rest is fixed. A trial
-is a run of its own that never touches the test split. The study is in <results.path>/search/: the
-same command goes on with it, after a kill as well, until `trials` are complete. At the end the
-command is printed that trains the best setting once more and tests it; its row says how many trials
-chose it.
+Optuna's TPE searches the keys that have a range, written in Hydra's own syntax; the other keys are
+fixed. A trial is a run of its own that never touches the test split. The study is in
+<results.path>/search/: the same command goes on with it, also after a kill, until `trials` are
+complete. At the end the search prints the command that trains the best setting once more and tests
+it; the row of that run says how many trials chose its setting.
 """
 
 import sys

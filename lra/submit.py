@@ -1,15 +1,15 @@
-"""Puts rows on the board (results/board), the one way there, for submitters and maintainers.
+"""Puts rows on the board (results/board). There is no other way, for submitters and maintainers.
 
 python -m lra.submit submissions/ada/fourier.json origin="Ada L., github.com/ada"
 python -m lra.submit results/runs maintainer=true
 python -m lra.submit results/efficiency maintainer=true
 
-A row is a .json file that a run left in its results/runs/, with the predictions beside it; a folder
-stands for the newest finished attempt of each cell in it. Everything that can be checked without
-training again is: the schema, that the data set is known here, that the predictions give the
-claimed scores on its labels, that the configuration is what the row says it is, and its parameter
-count. A row that fails a check is refused with the reason, and then no row of the command is added.
-Measurements of speed (results/efficiency) are a maintainer's alone: nothing in them can be checked.
+A row is a .json file that a run left in its results/runs/, with the predictions beside it. A folder
+stands for the newest finished conforming attempt of each of its cells that the board lacks. The
+command checks everything that can be checked without training again: the schema, the data set, the
+scores (from the predictions and the labels), the configuration (composed again), and the parameter
+count. It refuses a row that fails a check, with the reason, and then adds none. Only maintainers
+add measurements of speed (results/efficiency), in which nothing can be checked.
 """
 
 import sys
@@ -22,7 +22,7 @@ from lra.machine import ROOT
 from lra.report.submit import Stores, add, check, measurements, paths
 
 OWN = {
-    "origin": cli.Key("", "who measured them, and where to find that person"),
+    "origin": cli.Key("", "the submitter, and where to find that person"),
     "maintainer": cli.Key("false", "true: the rows are the maintainers' own"),
 }
 KEYS = OWN | {

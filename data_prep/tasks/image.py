@@ -86,7 +86,7 @@ def read(origin: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         try:
             colours, labels = parse(stream.read())
         except Exception as error:  # damaged bytes make an unpickler raise nearly anything
-            raise UserError(f"{origin}: {name} is no CIFAR-10 batch ({error}).") from error
+            raise UserError(f"{origin}: {name} is not a CIFAR-10 batch ({error}).") from error
         if len(labels) and labels.max() > 9:
             row = int((labels > 9).argmax())
             raise UserError(f"{origin}: {name}, image {row} has label {labels[row]}, above 9.")

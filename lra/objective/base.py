@@ -18,7 +18,7 @@ Predictions = np.ndarray | list[str]
 
 
 class Batch(NamedTuple):
-    """B examples of P documents, padded to N; indices: the examples' places in their split."""
+    """A batch of B examples of P documents, padded to N. indices: their places in the split."""
 
     ids: "Tensor"  # (B, P, N)
     lengths: "Tensor"  # (B, P)
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class Objective(ABC):
-    """Loss, predictions and scores of one kind of task.
+    """The loss, predictions and scores of one kind of task.
 
     name: the name of its yaml. outputs: the width of the model's head; None if only rows are read.
     """

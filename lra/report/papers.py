@@ -20,7 +20,7 @@ from lra.store.row import Row
 
 @dataclass(frozen=True)
 class Paper:
-    """code: the repository that holds its settings."""
+    """A paper with an accuracy table. code: the repository that holds the paper's settings."""
 
     title: str
     code: str

@@ -1,4 +1,4 @@
-"""The results store: cells and who works on them (cell, claim), rows (row, runs).
+"""The results store: cells (cell), claims of workers on them (claim), and rows (row, runs).
 
 Imports lra.objective, data_prep, lra.files, lra.config and lra.machine; never torch.
 """

@@ -18,11 +18,11 @@ from lra.store.claim import Claim
 
 @dataclass(frozen=True)
 class Cell:
-    """id: hash of the configuration that decides the result, and of the data's fingerprint.
+    """A cell and its folders.
 
-    results is the folder of all that is kept. In it, work (ignored by git) holds checkpoints and
-    logs: its name follows from the id, so that the same command typed again finds what an
-    interrupted one left. rows holds the records.
+    id: the hash of the configuration that decides the result, and of the data's fingerprint.
+    results: the user's results folder. work: checkpoints and logs, in a folder named by the id, so
+    that the same command typed again finds the checkpoint of an interrupted run. rows: the records.
     """
 
     id: str

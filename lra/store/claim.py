@@ -34,7 +34,10 @@ class Lost(UserError):
 
 
 class Claim:
-    """renew, expire: seconds. As a context: taken, renewed by a thread, released at the end."""
+    """A claim on a cell. As a context it is taken, renewed by a thread, and released at the end.
+
+    renew, expire: seconds.
+    """
 
     def __init__(self, folder: Path, *, renew: float, expire: float, wait: bool = False):
         self.folder, self.renew, self.expire, self.wait = folder, renew, expire, wait

@@ -24,7 +24,7 @@ class Record(BaseModel, extra="forbid"):
 
 
 class Speed(Record):
-    """Medians without the warm-up. Data time is what a step waits for its batch."""
+    """The medians without the warm-up. Data time is the wait of a step for its batch."""
 
     train_step_seconds: float | None = None
     train_data_seconds: float | None = None
@@ -34,21 +34,21 @@ class Speed(Record):
 
 
 class Memory(Record):
-    """Peak of training and evaluation above the level before the model was built."""
+    """The peak of training and evaluation, above the level before the model was built."""
 
     peak_bytes: int
     kind: Literal["cuda allocator", "RssAnon", "rss"]
 
 
 class Resume(Record):
-    """The run went on from `step`; `changed` lists what differs there: key -> [then, now]."""
+    """A resume from `step`; `changed` lists the facts that differ: key -> [then, now]."""
 
     step: int
     changed: dict[str, list[Any]]
 
 
 class Row(Record):
-    """One attempt at a cell, immutable. Settings are named as in conf/.
+    """The record of one attempt at a cell, immutable. Settings are named as in conf/.
 
     root and yours say where the row was read; they are not stored.
     """

@@ -15,7 +15,7 @@ FAILED = ("failed", "diverged", "oom", "wrong")
 
 
 class Ledger(Callback):
-    """conf/config.yaml names it under hydra.callbacks."""
+    """The callback that conf/config.yaml names under hydra.callbacks."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
         self.start = datetime.now(UTC)

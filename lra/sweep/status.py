@@ -104,8 +104,8 @@ def counts(states: list[State], words: list[str]) -> str:
 
 
 def estimate(states: list[State], measured: list[Row]) -> list[str]:
-    """Returns a line for each known device: how long the unfinished cells would take there, one
-    after the other, by the finished rows of the same task, model, length and batch."""
+    """Returns a line for each known device, with the time that the unfinished cells would take
+    there one after the other, by the finished rows of the same task, model, length and batch."""
     seconds = defaultdict(list)  # (device, what decides) -> per step
     for row in measured:
         if row.status == "done" and row.last_step and not row.resumes:

@@ -27,7 +27,7 @@ from lra.training.network import count_parameters, transformer_parameters
 
 
 class Training:
-    """Data, module and trainer, and the callbacks that know the facts of the row."""
+    """The data, module and trainer of a run, and the callbacks that know the facts of its row."""
 
     def __init__(
         self,

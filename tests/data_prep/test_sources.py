@@ -64,5 +64,5 @@ def test_a_source_is_described_by_names_and_sums_without_its_folder(root):
 
 def test_a_mistyped_lra_archives_is_said_and_nothing_is_downloaded(root, monkeypatch):
     monkeypatch.setenv("LRA_ARCHIVES", str(root / "nowhere"))
-    with pytest.raises(UserError, match="LRA_ARCHIVES=.*nowhere is no folder"):
+    with pytest.raises(UserError, match="LRA_ARCHIVES=.*nowhere is not a folder"):
         sources.in_archives(["text"], re.compile("x"))

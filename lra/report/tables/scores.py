@@ -209,8 +209,8 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "other seeds"
     ]
     resident = [
-        "peak memory on a CPU is what was resident, with the freed buffers that the C library "
-        "keeps for the next step; lra.efficiency measures what is in use"
+        "peak memory on a CPU is the resident memory, with the freed buffers that the C library "
+        "keeps for the next step; lra.efficiency measures the memory in use"
     ]
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [

@@ -1,5 +1,5 @@
-"""The few lines at the top of the README: accuracy of what was trained on several tasks, and what
-it costs at the longest length that was measured."""
+"""The short table at the top of the README: the models' accuracy on several tasks, and their speed
+and memory at the longest length that was measured."""
 
 from pathlib import Path
 

@@ -75,7 +75,7 @@ class Evil:
 def test_a_hostile_or_broken_batch_is_refused_and_not_run(tmp_path, monkeypatch, content, said):
     monkeypatch.chdir(tmp_path)
     files = originals.cifar_python() | {"cifar-10-batches-py/data_batch_3": content}
-    with pytest.raises(UserError, match=f"data_batch_3 is no CIFAR-10 batch.*{said}"):
+    with pytest.raises(UserError, match=f"data_batch_3 is not a CIFAR-10 batch.*{said}"):
         prepare(tmp_path, originals.write_folder(tmp_path / "a", files))
     assert not (tmp_path / "evil").exists()
 
