@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -16,8 +17,9 @@ import pytest
 from lra.store import runs
 from tests.conftest import ROOT
 
-# 24 cells: of the four sizes two are fine, 65 raises (it is not a multiple of the heads), and the
-# last one asks for terabytes. Half of the fine cells diverge, at the higher learning rate.
+# 24 cells: of the four sizes two are fine; 65 cannot be built (it is not a multiple of the heads) and
+# leaves no row; the last one asks for terabytes. Half of the fine cells diverge, at the higher
+# learning rate.
 GRID = ["seed=0,1,2", "optim.lr=1e-3,1e30", "model.d_model=64,32,65,2000000", "optim.clip=null"]
 WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]
 SOON = ["results.renew=0.5", "results.expire=5", "trainer.checkpoint_seconds=0"]
@@ -26,8 +28,6 @@ STEPS = ["max_steps=30", "val_every=10"]
 
 def expected(row):
     d_model, lr = row.config["model"]["d_model"], row.config["optim"]["lr"]
-    if d_model == 65:
-        return "failed"
     if d_model == 2_000_000:
         return "oom"
     return "diverged" if lr > 1 else "done"
@@ -81,7 +81,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
 
     found = run.rows()
     newest = {row.cell: row for row in found}  # sorted by attempt
-    assert len(newest) == 24
+    assert len(newest) == 18
     assert {cell: row.status for cell, row in newest.items()} == {
         cell: expected(row) for cell, row in newest.items()
     }
@@ -102,6 +102,7 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
             json.loads(path.read_bytes())
     assert "24 cells: " in last.stdout
     assert "6 skipped" in last.stdout
+    assert re.search(r"\b6 failed", last.stdout)
 
     table = subprocess.run(
         [command[0], "-m", "lra.tables", *run.common, "modified=true"],
