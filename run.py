@@ -49,9 +49,10 @@ def finished(configuration: config.Configuration) -> Row | None:
 
 def compute(configuration: config.Configuration) -> Row:
     """Claims the cell, and trains it unless another worker has finished it by then."""
-    from lra.training.network import blueprint
+    from lra.training.network import blueprint, must_have_device
 
     cfg = configuration.cfg
+    must_have_device(cfg)
     blueprint(cfg)  # first: a network that cannot be built costs no data and no claim
     import data_prep
 

@@ -38,7 +38,8 @@ def main() -> None:
         one_task(composed([f"task={word}", *for_task(word, overrides)]))
     elif not word or "=" in word:
         raise UserError(
-            f"python -m data_prep <{' | '.join(['all', *config.tasks(), 'doctor', 'probe'])}>"
+            "Name a task or a command: python -m data_prep "
+            f"<{' | '.join(['all', *config.tasks(), 'doctor', 'probe'])}>"
         )
     else:
         raise one_of("task", word, [*config.tasks(), "all", "doctor", "probe"])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lra import config
-from lra.config import Configuration
+from lra.cli import explain
+from lra.config import Configuration, words
 from lra.errors import UserError
 from lra.machine import ROOT
 from lra.store import runs
@@ -70,6 +71,22 @@ def _quoted(path: str | Path) -> str:
     return '"' + str(path).replace('"', r"\"") + '"'
 
 
+def _configuration(overrides: tuple[str, ...]) -> Configuration:
+    """Composes and validates; raises UserError for every mistake that a command would explain."""
+    config.use_own_folder(None)
+    words.check(overrides)
+    if flags := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{flags[0]} is a flag of the command line: give settings as key=value.")
+    try:
+        return Configuration.of(list(overrides))
+    except UserError:
+        raise
+    except Exception as error:
+        if sentence := explain(error):
+            raise UserError(sentence) from error
+        raise
+
+
 def run(*overrides: str) -> Row:
     """Runs one cell as `python run.py <overrides>` does, in a process of its own, and returns its
     row. Prints what the command prints. Relative paths are below the current folder. A finished
@@ -77,8 +94,7 @@ def run(*overrides: str) -> Row:
 
     Raises UserError for a wrong setting, and where the run ends without a finished row.
     """
-    config.use_own_folder(None)
-    configuration = Configuration.of(list(overrides))
+    configuration = _configuration(overrides)
     command = [sys.executable, "-u", str(ROOT / "run.py"), *overrides]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -100,8 +116,7 @@ def build(*overrides: str) -> nn.Module:
 
     from lra.training.module import seed_everything
 
-    config.use_own_folder(None)
-    cfg = Configuration.of(list(overrides)).cfg
+    cfg = _configuration(overrides).cfg
     with torch.random.fork_rng():
         seed_everything(cfg.seed)
         return instantiate(cfg.copy().model.net)

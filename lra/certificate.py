@@ -9,6 +9,7 @@ import json
 import sys
 from collections import defaultdict
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -54,7 +55,7 @@ def mechanism(model: str) -> str:
     """Returns the name of the file in models/ that defines the model's mechanism."""
     block = config.plain(config.compose([f"model={model}"]).model.block)
     own = block["_target_"] != "models.block.Block"
-    return (block if own else block["mixer"])["_target_"].split(".")[1]
+    return (block if own else block["mixer"])["_target_"].split(".")[-2]
 
 
 class Certificate:
@@ -110,7 +111,10 @@ class Certificate:
 def without(model: str) -> dict[str, str]:
     """Returns the proofs that a model cannot have, with the reasons: WITHOUT in its test file."""
     sys.path.insert(0, str(ROOT))
-    return getattr(import_module(f"tests.models.test_{mechanism(model)}"), "WITHOUT", {})
+    module = f"tests.models.test_{mechanism(model)}"
+    if find_spec(module) is None:  # a model of another folder
+        return dict.fromkeys(("definition", "limit", "public"), f"{module} is not here")
+    return getattr(import_module(module), "WITHOUT", {})
 
 
 def certify(chosen: list[str]) -> Certificate:

@@ -116,7 +116,7 @@ def hydra_exit_code(main: Callable[[], object], text: str) -> int:
 
     def composed() -> None:
         words.check(sys.argv[1:])
-        sys.argv[1:] = [*_hydra_folder(), *sys.argv[1:]]
+        sys.argv[1:] = [*_hydra_folder(), *words.flags_first(sys.argv[1:])]
         main()
 
     code = exit_code(_answered, lambda: run_help(text), composed)
@@ -192,6 +192,8 @@ def explain(error: Exception) -> str | None:
         where = re.search(r"full_key: (\S+)", text)
         detail = " ".join(str(cause).split())
         return f"{detail}{f' (in {where.group(1)})' if where else ''}"
+    if type(error).__module__.startswith("yaml."):
+        return f"A yaml file cannot be read: {text}."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     if text.startswith("Only one of --run, --multirun, --cfg"):  # Hydra's, as a bare ValueError
@@ -209,18 +211,29 @@ def _advice(text: str) -> str:
     if not found:
         return ""
     word = found.group(1) or found.group(2)
-    tree = config.plain(config.compose([]))
-    options = config.flatten(tree)
+    tree = config.plain(_as_chosen())
+    flat = config.flatten(tree)
+    options = [key for key in flat if key.rpartition(".")[2] not in ("_target_", "_partial_")]
     # an option that moved keeps its last name; of several, the shortest path is meant
     same_name = [key for key in options if key.rpartition(".")[2] == word.rpartition(".")[2]]
     same_name.sort(key=lambda key: key.count("."))
-    advice = f" Did you mean {same_name[0]}?" if same_name else closest(word, options)
+    groups = words.GROUPS if "." not in word else ()
+    advice = f" Did you mean {same_name[0]}?" if same_name else closest(word, [*groups, *options])
     group, node = word.rpartition(".")[0], tree
     for part in group.split("."):
         node = node.get(part, {}) if isinstance(node, dict) else {}
-    siblings = node or tree
+    siblings = {key for key in node or tree if key not in ("_target_", "_partial_", "hydra")}
     where = f"{group} has" if node else "There are"
     return f"{advice} {where}: {', '.join(sorted(siblings))}."
+
+
+def _as_chosen():
+    """Composes the typed choices alone, such as model=performer, whose settings are then known."""
+    typed = [w for w in sys.argv[1:] if w.partition("=")[0] in words.GROUPS and "," not in w]
+    try:
+        return config.compose(typed)
+    except Exception:  # one of them is the mistake
+        return config.compose([])
 
 
 def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str, str], list[str]]:
@@ -239,6 +252,13 @@ def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str
         if near := closest(key, own):
             raise UserError(f"There is no option '{key}'.{near}")
     return given, rest
+
+
+def only_results(words_: list[str]) -> None:
+    """Raises UserError for a key that a command which only reads rows would ignore."""
+    for word in words_:
+        if not word.startswith(("results.", "data.", "trainer=")):
+            raise UserError(f"{word}: this command has no such key; --help lists its keys.")
 
 
 def numbers(given: dict[str, str], key: str) -> list[int]:

@@ -26,6 +26,7 @@ KEYS = OWN | {"results.root": cli.ROOT_KEY}
 
 def main() -> None:
     given, overrides = cli.split(sys.argv[1:], OWN)
+    cli.only_results(overrides)
     with_modified = cli.truth(given, "modified")
     results = config.compose(overrides).results
     every = newest(runs.read_both(results))

@@ -33,6 +33,7 @@ KEYS = OWN | {"results.root": cli.ROOT_KEY}
 
 def main() -> None:
     given, overrides = cli.split(sys.argv[1:], OWN)
+    cli.only_results(overrides)
     with_modified = cli.truth(given, "modified")
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)

@@ -60,9 +60,10 @@ class Clock:
 class Phase:
     """A bar or lines for `total` of something, from its third second on."""
 
-    def __init__(self, name: str, total: int, done: int = 0):
+    def __init__(self, name: str, total: int, done: int | None = 0):
         self.name, self.total, self.clock = name, total, Clock()
-        self.clock.mark(done)
+        if done is not None:  # else the first call of `left` is the start: it may go on from there
+            self.clock.mark(done)
         self._start = time.monotonic()
         self._bar: Progress | None = None
         self._line_at: float | None = None
@@ -105,7 +106,7 @@ class Phase:
 @contextmanager
 def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields advance(done), which says how far the phase is. total: 0 if it is not known."""
-    phase = Phase(name, total)
+    phase = Phase(name, total, done=None)
     try:
         yield lambda done: phase.advance(done, phase.left(done))
     finally:

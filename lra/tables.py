@@ -1,6 +1,7 @@
 """Every table from the rows and nothing else: the same rows give the same bytes.
 
 python -m lra.tables                               your rows (results/runs) beside the board's
+python -m lra.tables task=listops protocol=lite    only these scores, printed and not written
 python -m lra.tables modified=true                 modified rows, too
 python -m lra.tables results.root=results/board    the board alone, and the README's short table
 
@@ -28,7 +29,11 @@ SWITCHES = {
     "modified": cli.Key("false", "true lets rows in that differ from their protocol"),
     "verified_only": cli.Key("false", "true leaves out published figures not checked by reading"),
 }
-KEYS = SWITCHES | {"results.root": cli.ROOT_KEY}
+CHOICES = {
+    "task": cli.Key("", "prints the scores of this task alone"),
+    "protocol": cli.Key("", "prints the scores of this protocol alone"),
+}
+KEYS = CHOICES | SWITCHES | {"results.root": cli.ROOT_KEY}
 
 
 def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[Document]:
@@ -44,11 +49,26 @@ def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[
     return made
 
 
+def show_some(results: DictConfig, given: dict[str, str], modified: bool) -> None:
+    """Prints the scores of one task or protocol."""
+    rows = [row for row in newest(runs.read_both(results)) if modified or not row.modified]
+    for key in CHOICES:
+        if given[key]:
+            cli.choice(given, key, {getattr(row, key) for row in rows})
+            rows = [row for row in rows if getattr(row, key) == given[key]]
+    if not rows:
+        raise UserError(f"There are no rows of task={given['task']} protocol={given['protocol']}.")
+    scores.document(rows).show()
+
+
 def main() -> None:
-    given, overrides = cli.split(sys.argv[1:], SWITCHES)
+    given, overrides = cli.split(sys.argv[1:], CHOICES | SWITCHES)
+    cli.only_results(overrides)
     switches = {key: cli.truth(given, key) for key in SWITCHES}
     results = config.compose(overrides).results
     path = Path(results.path)
+    if given["task"] or given["protocol"]:
+        return show_some(results, given, switches["modified"])
     made = documents(results, **switches)
     if not made:
         hint = "" if switches["modified"] else " (modified=true shows the others)"

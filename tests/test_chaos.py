@@ -17,8 +17,8 @@ import pytest
 from lra.store import runs
 from tests.conftest import ROOT
 
-# 24 cells: of the four sizes two are fine; 65 cannot be built (it is not a multiple of the heads) and
-# leaves no row; the last one asks for terabytes. Half of the fine cells diverge, at the higher
+# 24 cells: of the four sizes two are fine; 65 cannot be built (it is not a multiple of the heads)
+# and leaves no row; the last one asks for terabytes. Half of the fine cells diverge, at the higher
 # learning rate.
 GRID = ["seed=0,1,2", "optim.lr=1e-3,1e30", "model.d_model=64,32,65,2000000", "optim.clip=null"]
 WORKERS = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=4"]

@@ -24,6 +24,7 @@ from lra.errors import UserError, one_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Text = Annotated[str, Field(min_length=1)]  # an unset variable in key=$VALUE is a mistake
 
 
 class Group(BaseModel):
@@ -57,8 +58,8 @@ class Optim(Group):
 class Data(Group):
     """The place of packed data, and how they are made."""
 
-    root: str
-    archive: str | None
+    root: Text
+    archive: Text | None
     seed: NonNegativeInt
     processes: PositiveInt | None
 
@@ -66,9 +67,9 @@ class Data(Group):
 class Results(Group):
     """The place of results and of the board, and how long a worker's claim holds."""
 
-    root: str
-    path: str
-    board: str | None
+    root: Text
+    path: Text
+    board: Text | None
     renew: PositiveFloat
     expire: PositiveFloat
 
@@ -109,7 +110,7 @@ class Settings(Group):
     retry: Literal["failed", "none", "all"]
     wait: bool
     energy: bool
-    evaluate: str | None
+    evaluate: Text | None
     score_test: bool
     batch_size: PositiveInt
     bucket_by_length: bool

@@ -33,9 +33,23 @@ def check(words: Iterable[str], own: Iterable[str] = ()) -> None:
             raise UserError(_unreadable(word)) from None
 
 
+def flags_first(words: list[str]) -> list[str]:
+    """Returns the flags with their values, then the rest: Hydra wants them in one group."""
+    flags: list[str] = []
+    rest: list[str] = []
+    before = ""
+    for word in words:
+        of_flag = before in WITH_VALUE and "=" not in word
+        (flags if word.startswith("-") or of_flag else rest).append(word)
+        before = word
+    return flags + rest
+
+
 def _no_pair(word: str, own: Iterable[str]) -> str:
     """Returns the sentence for a word without =: often a choice without its group."""
     found = {group: choices_of(group) for group in GROUPS}
+    if word in GROUPS:
+        return f"'{word}' is not key=value: write {word}=..., without spaces."
     groups = [f"{group}={word}" for group, names in found.items() if word in names]
     if groups:
         return f"'{word}' is not key=value. Did you mean {' or '.join(groups)}?"
@@ -54,6 +68,8 @@ def _unreadable(word: str) -> str:
     """Returns the sentence for a value that Hydra's grammar does not take, such as a path with a
     space or an accent."""
     key, _, value = word.partition("=")
+    if key != key.strip():
+        return f"{word}: write {key.strip()}={value.strip()}, without spaces."
     if value and not set(value) & set("\"'[]{}()"):
         return (
             f"{word}: the value has characters that must be quoted, once for the shell and once "

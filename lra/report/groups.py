@@ -4,7 +4,7 @@ Rows of two protocols, two variants, two data sets or two objectives never share
 a range where the stored predictions cannot tell models apart (statistics.py).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import mean
@@ -130,7 +130,11 @@ def _ranks(groups: list[list[Row]]) -> list[str]:
     board = [group[0].config | {"seed": None} for group in groups if not group[0].yours]
     repeated = [g[0].yours and g[0].config | {"seed": None} in board for g in groups]
     known = [i for i in known if not repeated[i]]
-    if len(known) < 2 or len({len(found) for i in known for found in values[i]}) > 1:
+    # rivals have predictions of the same examples: those of most lines
+    sizes = Counter(len(found) for i in known for found in values[i])
+    usual = max(sizes, key=sizes.__getitem__, default=0)
+    known = [i for i in known if all(len(found) == usual for found in values[i])]
+    if len(known) < 2:
         return ["-"] * len(groups)
     texts = ["-"] * len(groups)
     better = groups[0][0].headline.better

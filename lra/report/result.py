@@ -1,5 +1,6 @@
 """Prints one row as `name: value` lines, beside the trivial rules and the board's row."""
 
+import json
 import shutil
 import sys
 import textwrap
@@ -11,17 +12,21 @@ from lra.errors import UserError
 from lra.report.groups import device, newest
 from lra.report.statistics import interval
 from lra.store import runs
-from lra.store.row import Row
+from lra.store.row import FEW, Row
 
 WIDE = 100  # columns where there is no terminal
+PLATEAU_WARNING = (
+    "nothing was learned: the interval of val does not lie above the majority label's rate. Try "
+    "another seed, a longer optim.warmup, a lower optim.lr, or more max_steps."
+)
 
 
 def show(row: Row, results: DictConfig) -> None:
     """Prints the row. results: the config group, which names the board."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     print("\n".join(rendered(lines(row, results), width)), flush=True)
-    if row.learned_nothing:
-        print(f"warning: {plateau(row)}", file=sys.stderr)
+    if row.learned_nothing and (row.last_step or 0) >= FEW:
+        print(f"warning: {PLATEAU_WARNING}", file=sys.stderr)
     for warning in row.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
@@ -71,7 +76,8 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
     ]
     if row.modified:
         changed = (
-            f"{key}={ours} instead of {theirs}" for key, (theirs, ours) in row.modified.items()
+            f"{key}={_typed(ours)} instead of {_typed(theirs)}"
+            for key, (theirs, ours) in row.modified.items()
         )
         pairs.append(("modified", ", ".join(changed)))
     return [*pairs, ("stored in", str(row.path))]
@@ -118,10 +124,6 @@ def _setting(row: Row) -> tuple:
     return row.fingerprint, row.origin, row.config | {"seed": None}
 
 
-def plateau(row: Row) -> str:
-    """Returns the warning for a row that learned nothing, with what to try."""
-    return (
-        f"nothing was learned: val {row.selection.text(row.val_score.value)} is not above the "
-        "majority label's rate. Try another seed, a longer optim.warmup, a lower optim.lr, or more "
-        "max_steps."
-    )
+def _typed(value) -> str:
+    """Returns a value as one types it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -14,6 +14,7 @@ from lra.objective import Metric, Score
 
 SCHEMA: Literal[3] = 3
 MAJORITY = "majority label"  # the trivial rule that stands for chance
+FEW = 100  # steps, below which nothing can be expected to be learned
 PLATEAU = 0.99  # a loss below this share of the label frequencies' loss has left the plateau
 
 Status = Literal["done", "failed", "diverged", "oom", "interrupted"]

@@ -1,6 +1,7 @@
 """The state of every cell of a sweep, read from the results store, and the time that is left."""
 
 import json
+import os
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -100,7 +101,9 @@ def look_at_all(overrides: list[str]) -> list[State]:
 def counts(states: list[State], words: list[str]) -> str:
     """Returns `4 cells: 3 done, 1 failed` for the words of the states."""
     found = Counter(words)
-    return f"{len(states)} cells: " + ", ".join(f"{n} {word}" for word, n in found.items())
+    return f"{len(states)} cell{'s' if len(states) != 1 else ''}: " + ", ".join(
+        f"{n} {word}" for word, n in found.items()
+    )
 
 
 def estimate(states: list[State], measured: list[Row]) -> list[str]:
@@ -151,7 +154,8 @@ def show(states: list[State], words: list[str]) -> None:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160)
+    sized = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if sized else 160)
 
 
 def _table(*columns: str) -> Table:
@@ -181,7 +185,7 @@ def show_means(states: list[State]) -> None:
             rows = sorted((state.row for state in group), key=lambda row: row.seed)
             metric, values = rows[0].headline, [row.test_score.value for row in rows]
             unit = " %" if metric.share else ""
-            spread = f"{metric.text(mean(values))} +- {metric.text(stdev(values))}{unit}"
+            spread = f"{metric.text(mean(values))} ± {metric.text(stdev(values))}{unit}"
             view.add_row(_without_seed(group[0]), spread, ", ".join(str(row.seed) for row in rows))
     if view.row_count:
         _console().print(view)

@@ -38,7 +38,8 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch reports damage in many ways
         raise UserError(
             f"{path} is not a checkpoint of this project, or a damaged one "
-            f"({type(error).__name__}): delete it and run the cell again."
+            f"({type(error).__name__}). If a run of yours left it, delete it and run the cell "
+            "again; else name another file."
         ) from error
     if stored == 1:
         return _upgrade_2(_upgrade_1(checkpoint))

@@ -5,6 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from lra.errors import UserError
 from models.attention import SoftmaxAttention
 from models.block import Block
 
@@ -22,6 +23,12 @@ def blueprint(cfg: DictConfig) -> nn.Module:
     # a constructor that reads values, such as torch.linspace(...).tolist(), needs real ones
     with torch.random.fork_rng():
         return instantiate(cfg.copy().model.net)
+
+
+def must_have_device(cfg: DictConfig) -> None:
+    """Raises UserError for trainer.accelerator=gpu where torch sees no GPU."""
+    if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise UserError("torch sees no GPU on this machine: leave trainer=gpu out, or ddp.")
 
 
 def count_parameters(net: nn.Module) -> int:

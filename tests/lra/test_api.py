@@ -41,7 +41,7 @@ def test_rows_are_a_frame_of_both_stores(tmp_path, monkeypatch):
     assert frame.yours.tolist() == [True, False]
     assert frame.row[1].path.is_relative_to(board)
     assert lra.rows(mine, board=False).test.tolist() == [0.5]
-    with pytest.raises(UserError, match="There is not a folder"):
+    with pytest.raises(UserError, match="There is no folder"):
         lra.rows(tmp_path / "nowhere")
 
 

@@ -118,7 +118,7 @@ def test_a_folder_of_ones_own_must_be_named_and_there(tmp_path):
     for typed in (["--config-dir"], ["--config-dir="], ["--config-dir", "--cfg"]):
         with pytest.raises(UserError, match="name the folder of your own yaml"):
             cli.own_folder(typed)
-    with pytest.raises(UserError, match="There is not a folder .*/nowhere"):
+    with pytest.raises(UserError, match="There is no folder .*/nowhere"):
         cli.own_folder([f"--config-dir={tmp_path}/nowhere"])
 
 
@@ -129,7 +129,7 @@ def test_a_folder_of_ones_own_may_have_a_space_and_an_accent(tmp_path):
     (own / "model/mine.yaml").write_text(yaml)
     words = [f"--config-dir={own}", "status", "task.variant=short", "model=glob(mi*)"]
     done = warm.run(["-m", "lra.sweep", *words[1:], words[0], f"data.root={tmp_path}"])
-    assert "1 cells: 1 missing" in done.stdout, done.stderr
+    assert "1 cell: 1 missing" in done.stdout, done.stderr
     assert "mine" in warm.run(["run.py", words[0], "--help"]).stdout
 
 
@@ -137,7 +137,7 @@ def test_a_folder_of_ones_own_may_have_a_space_and_an_accent(tmp_path):
 def test_a_results_folder_that_does_not_exist_is_named_and_not_made(door, tmp_path):
     done = warm.run(["-m", f"lra.{door}", f"results.root={tmp_path}/nowhere"])
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: There is not a folder {tmp_path}/nowhere")
+    assert done.stderr.startswith(f"error: There is no folder {tmp_path}/nowhere")
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,7 @@ import torch
 from lra.errors import Diverged
 from lra.machine import is_main_process
 from lra.objective import Metric
-from lra.store.row import PLATEAU
+from lra.store.row import FEW, PLATEAU
 
 
 class LossWatch(pl.Callback):
@@ -105,7 +105,8 @@ class LossWatch(pl.Callback):
     def _add(self, loss: float) -> None:
         self._last.append(loss)
         self._steps += 1
-        if self.untaught is None or len(self._last) < self._last.maxlen:
+        too_few = self.max_steps < FEW or len(self._last) < self._last.maxlen
+        if self.untaught is None or too_few:
             return
         if self.final_loss < PLATEAU * self.untaught:
             self._left_at = self._steps

@@ -81,14 +81,27 @@ def test_no_width_cuts_a_number(results, tmp_path, width):
 def test_a_row_that_learned_nothing_is_told_what_to_try(results, tmp_path, capsys):
     baselines = {"majority label": {"val": 0.5, "test": 0.5}}
     flat = stored(
-        tmp_path, baselines=baselines, val=accuracy(500), final_loss=0.70, untaught_loss=0.6931
+        tmp_path,
+        baselines=baselines,
+        val=accuracy(500),
+        final_loss=0.70,
+        untaught_loss=0.6931,
+        last_step=1000,
+        selected_step=1000,
     )
     result.show(flat, results)
     assert "warning: nothing was learned" in capsys.readouterr().err
     better = stored(
-        tmp_path, baselines=baselines, val=accuracy(600), final_loss=0.70, untaught_loss=0.6931
+        tmp_path,
+        baselines=baselines,
+        val=accuracy(600),
+        final_loss=0.70,
+        untaught_loss=0.6931,
+        last_step=1000,
+        selected_step=1000,
     )
     result.show(better, results)
+    result.show(flat.model_copy(update={"last_step": 99}), results)  # nothing was to be expected
     assert capsys.readouterr().err == ""
 
 
