@@ -46,8 +46,6 @@ def smoke(command: str, data: str) -> list[str]:
         ]]  # fmt: skip
     if "lra.check" in words:
         return words
-    if "lra.efficiency" in words:
-        return [*words[:2], "models=sharper", "lengths=32", "batch=2", "rounds=1", *FEW[1:]]
     if "lra.tables" in words:
         return [*words, "trainer=smoke"]
     return [*words, *data]

@@ -50,6 +50,7 @@ def smoke_form(command: str, python: str) -> str:
         command = command.replace("python ", f"{sys.executable} ", 1)
     if "lra.efficiency" in command:
         settings = "models=transformer lengths=32 batch=2 rounds=1 trainer.threads=1"
+        settings += " results.root=results/smoke"
         return f"python -m lra.efficiency {settings}"
     if re.search("lra.(tables|plots|leaderboard)", command):
         return f"{command} modified=true trainer=smoke"

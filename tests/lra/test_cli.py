@@ -64,8 +64,7 @@ DOORS = ["run.py", "-m data_prep", "-m lra", *(f"-m lra.{name}" for name in comm
 DOORS += [f"-m benchmarks.{name}" for name in benchmarks()]
 
 
-@pytest.mark.parametrize("flag", ["-h", "--help"])
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door, flag", [(door, "--help") for door in DOORS] + [("run.py", "-h")])
 def test_help_says_the_purpose_and_shows_an_example(door, flag):
     done = warm.run([*door.split(), flag])
     assert (done.returncode, done.stderr) == (0, "")
@@ -141,14 +140,11 @@ def test_a_results_folder_that_does_not_exist_is_named_and_not_made(door, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_every_command_is_listed_and_has_help():
+def test_every_command_is_listed():
     listed = commands()
     expected = {"check", "efficiency", "leaderboard", "plots", "rekey", "search", "submit"}
     assert listed.keys() == expected | {"sweep", "tables"}
-    for name, line in listed.items():
-        done = warm.run(["-m", f"lra.{name}", "--help"])
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(line)
+    assert all(listed.values())
     listing = warm.run(["-m", "lra"]).stdout
     assert all(f"python -m lra.{name} " in listing for name in listed)
 
