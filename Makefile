@@ -21,7 +21,7 @@ $(VENV)/.run: pyproject.toml
 	  { echo "error: $(PYTHON) is older than 3.11: install a newer one, or name it: make setup PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "error: $(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
-	@echo "Installing into $(VENV): 90 packages, 1.5 GB with torch for CPUs, several GB more with CUDA. Only once."
+	@echo "Installing into $(VENV): 90 packages, 1.6 GB with torch for CPUs, several GB more with CUDA. Only once."
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) .
 	@touch $@
