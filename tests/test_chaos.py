@@ -100,12 +100,14 @@ def test_a_sweep_survives_kills_a_full_disk_and_a_second_sweep(run):
             assert path.with_suffix(".json").exists()
         elif path.is_file():
             json.loads(path.read_bytes())
-    assert "24 cells: " in last.stdout
-    assert "6 skipped" in last.stdout
-    assert re.search(r"\b6 failed", last.stdout)
+    (counts,) = re.findall(r"^24 cells: (.*skipped.*)", last.stdout, re.MULTILINE)
+    said = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", counts)}
+    # a fine cell may have been killed before its first step each time, and be done by the last call
+    assert said["skipped"] + said.get("done", 0) == 6
+    assert said["failed"] == 6
 
     table = subprocess.run(
-        [command[0], "-m", "lra.tables", *run.common, "modified=true"],
+        [command[0], "-m", "lra.tables", "modified=true", f"results.root={run.results}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
