@@ -47,10 +47,10 @@ def _answered(help_: Callable[[], str], command: Callable[[], object]) -> None:
         command()
 
 
-def own_folder(words: list[str]) -> list[str]:
+def own_folder(typed: list[str]) -> list[str]:
     """Takes --config-dir out of the words, after adding its folder to conf/."""
     rest, folder = [], None
-    following = iter(words)
+    following = iter(typed)
     for word in following:
         flag, equals, path = word.partition("=")
         if flag not in ("--config-dir", "-cd"):
@@ -254,9 +254,9 @@ def split(arguments: list[str], own: Keys, free: bool = False) -> tuple[dict[str
     return given, rest
 
 
-def only_results(words_: list[str]) -> None:
+def only_results(typed: list[str]) -> None:
     """Raises UserError for a key that a command which only reads rows would ignore."""
-    for word in words_:
+    for word in typed:
         if not word.startswith(("results.", "data.", "trainer=")):
             raise UserError(f"{word}: this command has no such key; --help lists its keys.")
 

@@ -6,7 +6,6 @@ the last minute: other work on the machine counts, since the user waits for it.
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,97 +16,92 @@ from lra.cli import duration
 
 QUIET = 2  # seconds before a phase says anything
 EVERY = 60  # seconds between two lines where there is no terminal
-
-
-class Clock:
-    """The rate of the last minute, from marks (seconds, done). Pauses do not count."""
-
-    WINDOW = 60.0
-
-    def __init__(self) -> None:
-        self._marks: deque[tuple[float, int]] = deque()
-        self._paused = 0.0
-        self._since: float | None = None
-
-    def now(self) -> float:
-        return time.monotonic() - self._paused
-
-    def pause(self) -> None:
-        self._since = time.monotonic()
-
-    def go_on(self) -> None:
-        if self._since is not None:
-            self._paused += time.monotonic() - self._since
-            self._since = None
-
-    def mark(self, done: int) -> None:
-        now = self.now()
-        # at most two marks a second, so that fast steps leave no long list
-        if len(self._marks) > 1 and now - self._marks[-2][0] < 0.5:
-            self._marks.pop()
-        self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[1][0] > self.WINDOW:
-            self._marks.popleft()
-
-    def seconds_each(self) -> float | None:
-        """Returns the seconds for one more; None before anything was done."""
-        if not self._marks:
-            return None
-        (start, first), (end, last) = self._marks[0], self._marks[-1]
-        return (end - start) / (last - first) if last > first else None
+WINDOW = 60  # seconds, of which the rate is taken
 
 
 class Phase:
-    """A bar or lines for `total` of something, from its third second on."""
+    """A bar or lines for `total` of something (0: unknown), from its third second on.
 
-    def __init__(self, name: str, total: int, done: int | None = 0):
-        self.name, self.total, self.clock = name, total, Clock()
-        if done is not None:  # else the first call of `left` is the start: it may go on from there
-            self.clock.mark(done)
+    rich keeps the rate. The bar is shown on a terminal alone.
+    """
+
+    def __init__(self, name: str, total: int, done: int = 0):
+        self.name, self.total, self.done = name, total, done
         self._start = time.monotonic()
-        self._bar: Progress | None = None
+        self._paused, self._paused_at = 0.0, 0.0
+        self._shown = False
         self._line_at: float | None = None
+        self._bar = Progress(
+            TextColumn(name),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=WINDOW,
+            get_time=lambda: time.monotonic() - self._paused,
+        )
+        self._job = self._bar.add_task("", total=total or None, completed=done, text="")
 
-    def advance(self, done: int, text: str) -> None:
+    def mark(self, done: int) -> None:
+        """Takes note of the time at which `done` were done."""
+        self.done = done
+        self._bar.update(self._job, completed=done)
+
+    @property
+    def seconds_each(self) -> float | None:
+        """The seconds for one more; None before there is a rate."""
+        speed = self._bar.tasks[0].speed
+        return 1 / speed if speed else None
+
+    @property
+    def left(self) -> str:
+        """`20 s left`, by the rate of the last minute; nothing before there is a rate."""
+        each = self.seconds_each
+        known = each is not None and self.total
+        return f"{duration((self.total - self.done) * each)} left" if known else ""
+
+    def say(self, text: str) -> None:
+        """Shows how far the phase is, with the text behind it."""
         now = time.monotonic()
         if now - self._start < QUIET:
             return
         if sys.stderr.isatty():
-            if self._bar is None:
-                columns = TextColumn(self.name), BarColumn(20), MofNCompleteColumn()
-                self._bar = Progress(
-                    *columns,
-                    TextColumn("{task.fields[text]}"),
-                    console=Console(stderr=True),
-                    transient=True,
-                )
+            if not self._shown:
                 self._bar.start()
-                self._job = self._bar.add_task("", total=self.total or None, text="")
-            self._bar.update(self._job, completed=done, text=text)
+                self._shown = True
+            self._bar.update(self._job, text=text)
         elif self._line_at is None or now - self._line_at >= EVERY:
             self._line_at = now
             of = f"/{self.total:,}" if self.total else ""
-            parts = [f"{self.name} {done:,}{of}", *([text] if text else [])]
+            parts = [f"{self.name} {self.done:,}{of}", *([text] if text else [])]
             print(" · ".join(parts), file=sys.stderr, flush=True)
 
-    def left(self, done: int) -> str:
-        """Returns `20 s left`, by the rate of the last minute; nothing before there is a rate."""
-        self.clock.mark(done)
-        each = self.clock.seconds_each()
-        known = each is not None and self.total
-        return f"{duration((self.total - done) * each)} left" if known else ""
+    def pause(self) -> None:
+        """Takes the bar away and stops the clock until `go_on`."""
+        self.stop()
+        self._paused_at = time.monotonic()
+
+    def go_on(self) -> None:
+        self._paused += time.monotonic() - self._paused_at
 
     def stop(self) -> None:
-        if self._bar is not None:
+        """Takes the bar away."""
+        if self._shown:
             self._bar.stop()
-            self._bar = None
+            self._shown = False
 
 
 @contextmanager
 def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields advance(done), which says how far the phase is. total: 0 if it is not known."""
-    phase = Phase(name, total, done=None)
+    phase = Phase(name, total)
+
+    def advance(done: int) -> None:
+        phase.mark(done)
+        phase.say(phase.left)
+
     try:
-        yield lambda done: phase.advance(done, phase.left(done))
+        yield advance
     finally:
         phase.stop()

@@ -43,8 +43,8 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         if self._silent or self._training is None:
             return
-        self._training.clock.mark(trainer.global_step)
-        self._training.advance(trainer.global_step, self._text(trainer))
+        self._training.mark(trainer.global_step)
+        self._training.say(self._text(trainer))
 
     def on_train_end(self, trainer, module) -> None:
         self._stop()
@@ -71,7 +71,7 @@ class RunProgress(ProgressBar):
     def _left(self, trainer) -> float | None:
         """Returns the seconds to the end of the run: steps at the rate of the last minute, and
         evaluations, an example of which takes as long as in the last validation."""
-        each = self._training.clock.seconds_each()
+        each = self._training.seconds_each
         if each is None:
             return None
         remaining, every = trainer.max_steps - trainer.global_step, trainer.val_check_interval
@@ -100,21 +100,21 @@ class RunProgress(ProgressBar):
 
     def _begin(self, name: str, batches: list[int]) -> None:
         if self._training is not None:
-            self._training.clock.pause()
-            self._training.stop()
+            self._training.pause()
         self._evaluation_at = time.monotonic()
         self._evaluation = Phase(f"{name}: batch", int(sum(batches)))
 
     def _evaluated(self, batches: int) -> None:
         if self._silent:
             return
-        self._evaluation.advance(batches, self._evaluation.left(batches))
+        self._evaluation.mark(batches)
+        self._evaluation.say(self._evaluation.left)
 
     def _end(self) -> None:
         self._validation = time.monotonic() - self._evaluation_at
         self._evaluation.stop()
         if self._training is not None:
-            self._training.clock.go_on()
+            self._training.go_on()
 
     def _stop(self) -> None:
         for phase in (self._training, self._evaluation):

@@ -78,31 +78,24 @@ def test_no_width_cuts_a_number(results, tmp_path, width):
         assert max(map(len, text.splitlines())) <= max(width, column + longest, column + 20)
 
 
-def test_a_row_that_learned_nothing_is_told_what_to_try(results, tmp_path, capsys):
-    baselines = {"majority label": {"val": 0.5, "test": 0.5}}
-    flat = stored(
+@pytest.mark.parametrize(
+    "correct, last_step, warned",
+    [(500, 1000, True), (600, 1000, False), (500, 99, False)],  # 99: too few to expect anything
+)
+def test_a_row_that_learned_nothing_is_told_what_to_try(
+    results, tmp_path, capsys, correct, last_step, warned
+):
+    made = stored(
         tmp_path,
-        baselines=baselines,
-        val=accuracy(500),
+        baselines={"majority label": {"val": 0.5, "test": 0.5}},
+        val=accuracy(correct),
         final_loss=0.70,
         untaught_loss=0.6931,
-        last_step=1000,
-        selected_step=1000,
+        last_step=last_step,
+        selected_step=last_step,
     )
-    result.show(flat, results)
-    assert "warning: nothing was learned" in capsys.readouterr().err
-    better = stored(
-        tmp_path,
-        baselines=baselines,
-        val=accuracy(600),
-        final_loss=0.70,
-        untaught_loss=0.6931,
-        last_step=1000,
-        selected_step=1000,
-    )
-    result.show(better, results)
-    result.show(flat.model_copy(update={"last_step": 99}), results)  # nothing was to be expected
-    assert capsys.readouterr().err == ""
+    result.show(made, results)
+    assert ("warning: nothing was learned" in capsys.readouterr().err) == warned
 
 
 @pytest.mark.parametrize(
