@@ -15,9 +15,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from models.dropout import Dropout, on_cpu
+
 
 class Projections(nn.Module):
     """The linear layers to the queries, keys and values of all heads, and back to the width D."""
+
+    ignores_padding = True
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
@@ -81,21 +85,31 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 class SoftmaxAttention(MultiHeadAttention):
-    """The softmax attention, with dropout on its weights. On CPU any dropout above 0 leaves the
-    fused kernel."""
+    """The softmax attention, with dropout on its weights."""
+
+    only_first = False  # True: returns the output of the first position alone, (B, 1, D)
 
     def __init__(
         self, d_model: int, *, n_heads: int, d_qkv: int | None = None, dropout: float = 0.0
     ):
         super().__init__(d_model, n_heads=n_heads, d_qkv=d_qkv)
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"attention_dropout={dropout}: choose a probability from 0 up to, not including, 1"
-            )
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        if not self.only_first:
+            return super().forward(x, mask)
+        d_qkv = self.out.in_features
+        weights, biases = (t.split([d_qkv, 2 * d_qkv]) for t in (self.qkv.weight, self.qkv.bias))
+        q = split_heads(F.linear(x[:, :1], weights[0], biases[0]), self.n_heads)
+        kv = F.linear(x, weights[1], biases[1])
+        k, v = rearrange(kv, "b n (two h k) -> two b h n k", two=2, h=self.n_heads)
+        return self.out(merge_heads(self.attend(q, k, v, mask)))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        return softmax_attention(q, k, v, mask, dropout=self.dropout * self.training)
+        dropout = self.dropout.p * self.training
+        if dropout and on_cpu(q):  # where torch's fused kernel knows no dropout
+            return explicit_attention(q, k, v, mask, self.dropout)
+        return softmax_attention(q, k, v, mask, dropout=dropout)
 
 
 class ExplicitAttention(SoftmaxAttention):
@@ -104,35 +118,36 @@ class ExplicitAttention(SoftmaxAttention):
     uses it."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
-        return F.dropout(weights, self.dropout, self.training) @ v
+        return explicit_attention(q, k, v, mask, self.dropout)
+
+
+def explicit_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Attends as softmax_attention does, with an N x N matrix of weights that dropout may change."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+    return dropout(weights) @ v
 
 
 def softmax_attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, dropout: float = 0.0, scale=None
 ) -> Tensor:
     """Attends: q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K). scale=None means 1 / sqrt(K)."""
-    if q.device.type != "cpu" or torch.compiler.is_compiling():
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout, scale=scale
-        )
-    # On CPU each sequence attends at its own length. Real tokens get the same values; padded
-    # queries, which nothing reads, get 0. On ListOps this leaves 31 % of the products: the mean
-    # of n^2 over N^2 in the training split, N = 2,000.
-    return at_each_length(
-        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale),
-        (q, k, v),
-        mask,
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout, scale=scale
     )
 
 
 def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], mask: Tensor):
-    """Runs `attend` on one sequence at a time, (1, H, n, K) of its own length n; padding gets 0."""
+    """Runs `attend` on one sequence at a time, (1, H, n, K) of its own length n; padding gets 0.
+
+    The gradient of unbind is one pass over a batch; that of a slice would be one pass an example.
+    """
     N, outputs = mask.shape[1], []
-    for i, n in enumerate(mask.sum(1).tolist()):
-        o = attend(*(x[i : i + 1, :, :n] for x in inputs))
-        outputs.append(F.pad(o, (0, 0, 0, N - n)))
+    for n, *sequence in zip(mask.sum(1).tolist(), *(x.unbind() for x in inputs), strict=True):
+        o = attend(*(x[None] if n == N else x[None, :, :n] for x in sequence))
+        outputs.append(o if n == N else F.pad(o, (0, 0, 0, N - n)))
     return torch.cat(outputs)
 
 

@@ -19,7 +19,7 @@ def sinusoidal_positions(length: int, d_model: int) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Maps ids (B, N) and lengths (B,) to x (B, T, D) and mask (B, T).
+    """Maps ids (B, N) and mask (B, N) to x (B, T, D) and mask (B, T).
 
     T = N, or N + 1 with CLS at position 0. input="tokens" looks ids up. input="continuous" takes an
     id as a grey value, scales it from 0..255 to -1..1 and projects it as one real number.
@@ -27,6 +27,8 @@ class Embedding(nn.Module):
     Only a block that ignores the mask sees the positions after the end of a sequence. They hold the
     embedding of id 0 or, with padding_token, a learned embedding, as in the released LRA codes.
     """
+
+    ignores_padding = True
 
     def __init__(
         self,
@@ -64,11 +66,10 @@ class Embedding(nn.Module):
             self.positions = None
         self.dropout = Dropout(dropout)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         B, N = ids.shape
         if self.seq_len < N:
             raise ValueError(f"a batch of length {N} does not fit model.seq_len={self.seq_len}")
-        mask = torch.arange(N, device=ids.device) < lengths[:, None]  # (B, N)
         if self.continuous:
             x = self.tokens(ids[..., None].to(self.tokens.weight.dtype) / 127.5 - 1)  # (B, N, D)
         else:

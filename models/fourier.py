@@ -183,12 +183,15 @@ class FourierBlock(Block):
         self.filters = layer in filter_layers
         self.keep_ratio, self.cls, self.padding = keep_ratio, pooling == "cls", padding
 
+    @property
+    def ignores_padding(self) -> bool:
+        return not self.filters and super().ignores_padding
+
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not self.filters:
             return super().forward(x, mask)
         x, mask = self.shorten(self.norm1(x), mask)
-        x = x + self.dropout(self.mixer(x, mask))
-        return x + self.mlp(self.norm2(x)), mask
+        return self.rest(x, self.mixer(x, mask), mask)
 
     def shorten(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Filters x (B, T, D) and mask (B, T) to the short length and leaves CLS untouched."""

@@ -22,6 +22,8 @@ from models.convolution import fft_size
 
 
 class LRU(nn.Module):
+    ignores_padding = True
+
     def __init__(
         self,
         d_model: int,

@@ -20,6 +20,8 @@ from models.block import Block
 class LunaAttention(nn.Module):
     """Computes the updates of x (B, N, D) and p (B, M, D)."""
 
+    ignores_padding = True
+
     def __init__(self, d_model: int, *, n_heads: int):
         super().__init__()
         must_divide(d_model, n_heads)
@@ -62,9 +64,8 @@ class LunaBlock(Block):
             p, x = x.tensor_split([self.packed_length], dim=1)
             mask = mask[:, self.packed_length :]
         unpacked, packed = self.mixer(self.norm1(x), self.norm_p(p), mask)
-        x = x + self.dropout(unpacked)
-        x = x + self.mlp(self.norm2(x))
         if self.last:
-            return x, mask
-        p = p + self.dropout(packed)
+            return self.rest(x, unpacked, mask)
+        x = self.feed_forward(self.dropout.add(x, unpacked))
+        p = self.dropout.add(p, packed)
         return torch.cat([p, x], dim=1), F.pad(mask, (self.packed_length, 0), value=True)

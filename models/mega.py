@@ -56,6 +56,8 @@ class MovingAverage(nn.Module):
 class GatedAttention(nn.Module):
     """Maps (x, mask, residual) to the gated mixture of the residual and attention's output."""
 
+    ignores_padding = True
+
     def __init__(
         self,
         d_model: int,
@@ -138,4 +140,6 @@ def laplace(x: Tensor) -> Tensor:
 class MegaBlock(Block):
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         x = self.mixer(self.norm1(x), mask, residual=x)
-        return x + self.mlp(self.norm2(x)), mask
+        if self.only_first:
+            x, mask = x[:, :1], mask[:, :1]
+        return self.feed_forward(x), mask

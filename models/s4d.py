@@ -24,6 +24,8 @@ from models.convolution import long_convolution, sum_of_powers
 
 
 class S4D(nn.Module):
+    ignores_padding = True
+
     def __init__(self, d_model: int, *, d_state: int, dt_min: float = 0.001, dt_max: float = 0.1):
         super().__init__()
         if d_state < 2 or d_state % 2:

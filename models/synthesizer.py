@@ -20,6 +20,8 @@ from models.attention import merge_heads, must_divide, softmax_attention, split_
 
 
 class SynthesizerMixer(nn.Module):
+    ignores_padding = True
+
     def __init__(
         self, d_model: int, *, n_heads: int, seq_len: int, scores: str, rank: int | None = None
     ):

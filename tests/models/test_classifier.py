@@ -177,7 +177,7 @@ def test_mean_pooling_counts_real_tokens_only():
 
 def test_the_mask_follows_from_lengths_and_never_from_ids():
     embedding = Embedding(4, vocab_size=15, seq_len=6, cls=True)
-    _, mask = embedding(torch.zeros(2, 5, dtype=torch.uint8), torch.tensor([5, 2]))
+    _, mask = embedding(torch.zeros(2, 5, dtype=torch.uint8), torch.arange(5) < torch.tensor([[5], [2]]))
     assert mask.tolist() == [[True] * 6, [True] * 3 + [False] * 3]
 
 
