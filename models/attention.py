@@ -2,8 +2,8 @@
 
 Softmax attention is the Transformer baseline (Vaswani et al., arXiv 1706.03762):
     attend(q, k, v) = softmax(q k^T / sqrt(K)) v
-It runs torch's fused scaled_dot_product_attention, so that the other mechanisms are compared with
-a fast baseline.
+It runs torch's fused kernel, or a faster way on CPU (models/softmax.py), so that the other mechanisms
+are compared with a fast baseline.
 """
 
 from abc import ABC, abstractmethod
@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from models.dropout import Dropout, on_cpu
+from models.dropout import Dropout
+from models.softmax import softmax_attention
 
 
 class Projections(nn.Module):
     """The linear layers to the queries, keys and values of all heads, and back to the width D."""
 
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
@@ -106,10 +107,7 @@ class SoftmaxAttention(MultiHeadAttention):
         return self.out(merge_heads(self.attend(q, k, v, mask)))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        dropout = self.dropout.p * self.training
-        if dropout and on_cpu(q):  # where torch's fused kernel knows no dropout
-            return explicit_attention(q, k, v, mask, self.dropout)
-        return softmax_attention(q, k, v, mask, dropout=dropout)
+        return softmax_attention(q, k, v, mask[:, None, None], dropout=self.dropout)
 
 
 class ExplicitAttention(SoftmaxAttention):
@@ -118,25 +116,9 @@ class ExplicitAttention(SoftmaxAttention):
     uses it."""
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        return explicit_attention(q, k, v, mask, self.dropout)
-
-
-def explicit_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Attends as softmax_attention does, with an N x N matrix of weights that dropout may change."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
-    return dropout(weights) @ v
-
-
-def softmax_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, dropout: float = 0.0, scale=None
-) -> Tensor:
-    """Attends: q, k, v (B, H, N, K), mask (B, N) -> (B, H, N, K). scale=None means 1 / sqrt(K)."""
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask[:, None, None, :], dropout_p=dropout, scale=scale
-    )
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        weights = scores.masked_fill(~mask[:, None, None, :], -torch.inf).softmax(-1)
+        return self.dropout(weights) @ v
 
 
 def at_each_length(attend: Callable[..., Tensor], inputs: tuple[Tensor, ...], mask: Tensor):
@@ -161,7 +143,7 @@ def attend_blocks(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
     heads, queries = allowed.shape[1], allowed.shape[3]
     allowed = allowed.expand(B, heads, C, queries, k.shape[3])
     q, k, v, allowed = (rearrange(x, "b h c n k -> (b c) h n k") for x in (q, k, v, allowed))
-    o = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+    o = softmax_attention(q, k, v, allowed)
     return rearrange(o, "(b c) h n k -> b h c n k", c=C)
 
 

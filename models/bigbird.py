@@ -15,10 +15,10 @@ the draw. LRA's baseline is this mechanism with blocks of 64.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.attention import MultiHeadAttention, attend_blocks, blocks
+from models.softmax import softmax_attention
 
 
 class BigBirdAttention(MultiHeadAttention):
@@ -60,9 +60,7 @@ class BigBirdAttention(MultiHeadAttention):
         at_last = last[:, None] == torch.arange(C, device=q.device)  # (B, C)
         last_q = (q * at_last[:, None, :, None, None].to(q.dtype)).sum(2)
         ends = torch.cat([q[:, :, 0], last_q], dim=2)
-        first_o, last_o = F.scaled_dot_product_attention(ends, k, v, attn_mask=everything).chunk(
-            2, dim=2
-        )
+        first_o, last_o = softmax_attention(ends, k, v, everything).chunk(2, dim=2)
         o = torch.where(at_last[:, None, :, None, None], last_o[:, :, None], o)
         return torch.cat([first_o[:, :, None], o[:, :, 1:]], dim=2).flatten(2, 3)[:, :, :N]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from models.dropout import Dropout
+from models.parts import Part, cut_like, joined
 
 
 class Block(nn.Module):
@@ -13,11 +14,10 @@ class Block(nn.Module):
     `mixer` builds the mechanism, (x, mask) -> x. `layer` counts from 0; blocks that differ by depth
     read it.
 
-    A mixer whose output at real tokens depends neither on the content of the padding nor on its
-    amount says so by an attribute, ignores_padding = True: on CPU the classifier then leaves padding
-    out (models/classifier.py).
+    Padding costs as much time as tokens, so a mixer says how much of it changes its output at real
+    tokens, by an attribute padding_seen: "none", "amount" (the mixer zeroes it, but its length
+    counts), or "content", which is assumed where the attribute is missing.
     """
-
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Block(nn.Module):
         self.layer, self._only_first = layer, False
         self.norm1 = nn.LayerNorm(d_model)
         self.mixer = mixer(d_model)
+        self.padding_seen = getattr(self.mixer, "padding_seen", "content")
         self.dropout = Dropout(dropout)
         self.norm2 = nn.LayerNorm(d_model)
         self.mlp = nn.Sequential(
@@ -53,12 +54,18 @@ class Block(nn.Module):
         if hasattr(self.mixer, "only_first"):
             self.mixer.only_first = value
 
-    @property
-    def ignores_padding(self) -> bool:
-        return getattr(self.mixer, "ignores_padding", False)
-
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return self.rest(x, self.mixer(self.norm1(x), mask), mask)
+
+    def over_parts(self, parts: list[Part], N: int) -> tuple[list[Part], int]:
+        """Returns the same as forward, of a batch in parts (models/parts.py) that is N long when
+        joined, and the length N after the block. Only for a block that sees no padding's content.
+        """
+        if self.padding_seen == "none":
+            return [self(x, mask) for x, mask in parts], N
+        x, mask = joined([(self.norm1(x), mask) for x, mask in parts], N)
+        mixed = cut_like(parts, self.mixer(x, mask))
+        return [self.rest(x, y, m) for (x, m), y in zip(parts, mixed, strict=True)], N
 
     def rest(self, x: Tensor, mixed: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Adds the mixer's output to x and runs the MLP, at the positions that are read."""

@@ -1,6 +1,6 @@
 """The shared trunk: embedding -> blocks -> norm -> pooling -> head, for one or two documents."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from einops import rearrange
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.dropout import on_cpu
 from models.embedding import Embedding
+from models.parts import apart
 
 
 def real(ids: Tensor, lengths: Tensor) -> Tensor:
@@ -21,27 +22,6 @@ def pool(x: Tensor, mask: Tensor) -> Tensor:
     return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
-SHORTEST = 0.9  # a part's shortest sequence, as a share of its longest
-
-
-def parts(lengths: list[int]) -> list[int]:
-    """Cuts sequences of falling lengths into parts of like length and returns the parts' sizes."""
-    sizes: list[int] = []
-    longest = lengths[0]
-    for n in lengths:
-        if not sizes or n < SHORTEST * longest:
-            sizes.append(0)
-            longest = n
-        sizes[-1] += 1
-    return sizes
-
-
-def run(layers: Iterable[nn.Module], x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    for layer in layers:
-        x, mask = layer(x, mask)
-    return x, mask
-
-
 class Classifier(nn.Module):
     """Maps ids (B, P, N) and lengths (B, P) to logits (B, num_classes).
 
@@ -49,9 +29,8 @@ class Classifier(nn.Module):
     document and [u, v, u * v, u - v] for two, as in all LRA codes. `block` builds one layer of the
     encoder.
 
-    On CPU the layers that ignore padding see sequences of like length together, and no padding
-    beyond the longest of them: on ListOps that leaves out 45 % of the positions, and only rounding
-    differs. Not so under torch.compile, and on GPUs, which want one large batch.
+    On CPU the batch goes through the encoder in parts (models/parts.py) if its layers allow it.
+    Only rounding differs. Under torch.compile, and on GPUs, which want large batches, it does not.
     """
 
     def __init__(
@@ -99,23 +78,19 @@ class Classifier(nn.Module):
 
     def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Encodes each sequence as one vector: ids (B, N), lengths (B,) -> (B, D)."""
-        layers = [self.embedding, *self.blocks]
-        if not on_cpu(ids):
-            return self.read(*run(layers, ids, real(ids, lengths)))
-        reading = [i for i, x in enumerate(layers) if not getattr(x, "ignores_padding", False)]
-        free = reading[-1] + 1 if reading else 0  # the first of the layers that ignore padding
-        order = lengths.argsort(descending=True, stable=True)
-        x, mask = run(layers[:free], ids[order], real(ids, lengths[order]))
-        n = mask.sum(1).clamp(min=1).tolist()
-        sizes = parts(n)
-        if len(sizes) == 1 and n[0] == x.shape[1]:  # nothing to leave out
-            return self.read(*run(layers[free:], x, mask))[order.argsort()]
-        encoded, start = [], 0
-        for x, mask in zip(x.split(sizes), mask.split(sizes), strict=True):
-            longest = n[start]
-            encoded.append(self.read(*run(layers[free:], x[:, :longest], mask[:, :longest])))
-            start += len(x)
-        return torch.cat(encoded)[order.argsort()]
+        seen = [getattr(block, "padding_seen", "content") for block in self.blocks]
+        if not on_cpu(ids) or "content" in seen:
+            x, mask = self.embedding(ids, real(ids, lengths))
+            for block in self.blocks:
+                x, mask = block(x, mask)
+            return self.read(x, mask)
+        lengths, order = lengths.sort(descending=True, stable=True)
+        parts = apart(ids[order], real(ids, lengths))
+        parts = [self.embedding(x, mask) for x, mask in parts]
+        N = ids.shape[1] + (self.pooling == "cls")
+        for block in self.blocks:
+            parts, N = block.over_parts(parts, N)
+        return torch.cat([self.read(x, mask) for x, mask in parts])[order.argsort()]
 
     def read(self, x: Tensor, mask: Tensor) -> Tensor:
         """Pools the encoder's output, (B, N, D) -> (B, D)."""

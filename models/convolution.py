@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.dropout import on_cpu
+
 
 def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:
     """Convolves x (B, N, D) with two kernels (D, N) -> (B, N, D), computed in float32 or wider:
@@ -11,32 +13,96 @@ def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:
     """
     dtype, N = x.dtype, x.shape[1]
     x = x.to(torch.promote_types(dtype, torch.float32))  # on CPU torch has no FFT in half
-    size = fft_size(2 * N - 1)
-    kernel = torch.fft.rfft(after, n=size) + torch.fft.rfft(before, n=size).conj()
-    y = torch.fft.irfft(torch.fft.rfft(x.transpose(1, 2), n=size) * kernel, n=size)
-    return y[..., :N].transpose(1, 2).to(dtype)
+    # Around a circle of `size` positions, x_{n + l} is what is size - l positions back.
+    gap = after.new_zeros(len(after), fft_size(2 * N - 1) - (2 * N - 1))
+    kernel = [after[:, :1] + before[:, :1], after[:, 1:], gap, before[:, 1:].flip(1)]
+    return CircularConvolution.apply(x, torch.cat(kernel, dim=1)).to(dtype)
+
+
+class CircularConvolution(torch.autograd.Function):
+    """Convolves x (B, N, D), followed by zeros, with a kernel (D, size) around a circle.
+
+    All transforms are real, in the gradient too, where autograd would take complex ones. On CPU
+    they take a few examples at a time, which stay in the cache.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, kernel: Tensor) -> Tensor:
+        factors, y = torch.fft.rfft(kernel), torch.empty_like(x)
+        spectra = []
+        for part in chunks(x, kernel):
+            spectra.append(transform(x[part], kernel.shape[1]))
+            put_back(spectra[-1] * factors, kernel.shape[1], y[part])
+        ctx.save_for_backward(kernel, factors, *spectra)
+        return y
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:
+        kernel, factors, *spectra = ctx.saved_tensors
+        size, d_x = kernel.shape[1], torch.empty_like(g)
+        factors, d_factors = factors.conj().resolve_conj(), torch.zeros_like(factors)
+        for part, spectrum in zip(chunks(g, kernel), spectra, strict=True):
+            d = transform(g[part], size)
+            d_factors += (spectrum.conj() * d).sum(0)
+            put_back(d.mul_(factors), size, d_x[part])
+        return d_x, torch.fft.irfft(d_factors, n=size)
+
+
+def chunks(x: Tensor, kernel: Tensor) -> list[slice]:
+    step = max(1, 2**19 // kernel.numel()) if on_cpu(x) else len(x)
+    return [slice(start, start + step) for start in range(0, len(x), step)]
+
+
+def transform(x: Tensor, size: int) -> Tensor:
+    """Returns the real transform along N, padded with zeros: (B, N, D) -> (B, D, size // 2 + 1)."""
+    B, N, D = x.shape
+    padded = x.new_empty(B, D, size)  # so that the transform runs along contiguous memory
+    padded[..., :N] = x.transpose(1, 2)
+    padded[..., N:] = 0
+    return torch.fft.rfft(padded)
+
+
+def put_back(spectrum: Tensor, size: int, y: Tensor) -> None:
+    """Writes the first positions of the inverse transform into y (B, N, D)."""
+    # Cutting first is faster: a stride that is a power of two lets cache lines collide.
+    x = torch.fft.irfft(spectrum, n=size)[..., : y.shape[1]].contiguous()
+    y.copy_(x.transpose(1, 2))
 
 
 def fft_size(length: int) -> int:
-    """Returns the smallest 2^a or 3 * 2^a that is at least `length`."""
-    power = 1 << (length - 1).bit_length()
-    return 3 * power // 4 if 3 * power // 4 >= length else power
+    """Returns the smallest 2^a 3^b 5^c with a > 0 that is at least `length`."""
+    sizes = (
+        2 * fives * threes << max(0, (-(-length // (2 * fives * threes)) - 1).bit_length())
+        for fives in (1, 5, 25)
+        for threes in (1, 3, 9)
+    )
+    return min(sizes)
 
 
 def sum_of_powers(weight: Tensor, log_ratio: Tensor, length: int) -> Tensor:
-    """Returns the real part of sum_s weight_s exp(log_ratio_s l) for l < length: (D, length).
+    """Returns the real part of sum_s weight_s exp(log_ratio_s l) for l < length: (.., D, length).
 
-    weight and log_ratio are real or complex, (D, S). With l = a c + b, exp(r l) = exp(r a c)
-    exp(r b). Each row is therefore a product of two small matrices, and no (D, S, length) tensor of
-    exponentials is built.
+    weight (.., D, S) and log_ratio (D, S) or (.., D, S) are real or complex. With l = a c + b,
+    exp(r l) = exp(r a c) exp(r b). Each row is therefore a product of two small matrices, and no
+    (D, S, length) tensor of exponentials is built.
     """
     c = 1 << (length.bit_length() // 2)
-    rows = -(-length // c)
-    coarse = torch.arange(rows, device=weight.device) * c
+    coarse = torch.arange(-(-length // c), device=weight.device) * c
     fine = torch.arange(c, device=weight.device)
-    left = weight[..., None] * torch.exp(log_ratio[..., None] * coarse)  # (D, S, rows)
-    right = torch.exp(log_ratio[..., None] * fine)  # (D, S, c)
+    left, right = powers(log_ratio, coarse), powers(log_ratio, fine)  # (.., D, S, rows or c)
     if weight.is_complex():  # the real part of a complex product, as one real product
-        left = torch.cat([left.real, -left.imag], dim=1)
-        right = torch.cat([right.real, right.imag], dim=1)
-    return (left.transpose(1, 2) @ right).flatten(1)[:, :length]
+        (cos, sin), re, im = left, weight.real[..., None], weight.imag[..., None]
+        left = torch.cat([re * cos - im * sin, -(re * sin + im * cos)], dim=-2)
+        right = torch.cat(right, dim=-2)
+    else:
+        left = weight[..., None] * left
+    return (left.transpose(-1, -2) @ right).flatten(-2)[..., :length]
+
+
+def powers(log_ratio: Tensor, exponents: Tensor):
+    """Returns exp(log_ratio_s e) for all exponents e, (.., S, E); its real and its imaginary part
+    if log_ratio is complex, because torch's exponential of complex numbers is slow on CPU."""
+    if not log_ratio.is_complex():
+        return torch.exp(log_ratio[..., None] * exponents)
+    size, angle = torch.exp(log_ratio.real[..., None] * exponents), log_ratio.imag[..., None]
+    return size * torch.cos(angle * exponents), size * torch.sin(angle * exponents)

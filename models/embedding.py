@@ -28,7 +28,7 @@ class Embedding(nn.Module):
     embedding of id 0 or, with padding_token, a learned embedding, as in the released LRA codes.
     """
 
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(
         self,

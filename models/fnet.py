@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 
 class FourierMixing(nn.Module):
+    padding_seen = "amount"
+
     def __init__(self, d_model: int):
         super().__init__()
 

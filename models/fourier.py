@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from models.block import Block
+from models.parts import Part, apart, joined, zero_padding
 
 
 def spectral_filter(x: Tensor, keep: int) -> Tensor:
@@ -182,10 +183,18 @@ class FourierBlock(Block):
             raise ValueError(f"padding={padding}: choose zero or keep")
         self.filters = layer in filter_layers
         self.keep_ratio, self.cls, self.padding = keep_ratio, pooling == "cls", padding
+        self.cuts_again = self.padding_seen == "none"  # the filter's output into parts
+        if self.filters and padding == "keep":
+            self.padding_seen = "content"
+        elif self.filters and self.cuts_again:
+            self.padding_seen = "amount"
 
-    @property
-    def ignores_padding(self) -> bool:
-        return not self.filters and super().ignores_padding
+    def over_parts(self, parts: list[Part], N: int) -> tuple[list[Part], int]:
+        if not self.filters:
+            return super().over_parts(parts, N)
+        x, mask = self.shorten(*joined([(self.norm1(x), mask) for x, mask in parts], N))
+        parts = apart(x, mask) if self.cuts_again else [(x, mask)]
+        return [self.rest(x, self.mixer(x, mask), mask) for x, mask in parts], x.shape[1]
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not self.filters:
@@ -201,7 +210,7 @@ class FourierBlock(Block):
             cls_mask, mask = mask.tensor_split([1], dim=1)
         M = min(math.ceil(T * self.keep_ratio), x.shape[1])
         if self.padding == "zero":
-            x, mask = x * mask[..., None].to(x.dtype), kept(mask, M)
+            x, mask = zero_padding(x, mask), kept(mask, M)
         else:
             mask = mask.new_ones(mask.shape[0], M)
         x = spectral_filter(x, M)

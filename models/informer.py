@@ -14,10 +14,10 @@ weights.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.attention import MultiHeadAttention, at_least
+from models.softmax import softmax_attention
 
 
 class ProbSparseAttention(MultiHeadAttention):
@@ -37,8 +37,6 @@ class ProbSparseAttention(MultiHeadAttention):
             measure = scores.amax(-1) - scores.mean(-1)
             measure = measure.masked_fill(~mask[:, None], -torch.inf)  # (B, H, N)
             top = measure.topk(min(len(draw), q.shape[2])).indices[..., None]  # (B, H, u, 1)
-        selected = F.scaled_dot_product_attention(
-            q.take_along_dim(top, dim=2), k, v, attn_mask=mask[:, None, None]
-        )
+        selected = softmax_attention(q.take_along_dim(top, dim=2), k, v, mask[:, None, None])
         mean = (v * real.to(v.dtype)).sum(2, keepdim=True) / n[:, None, None].clamp(min=1)
         return mean.expand_as(v).scatter(2, top.expand_as(selected), selected)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import Projections, at_least, merge_heads, split_heads
+from models.softmax import softmax_attention
 
 
 class LinformerAttention(Projections):
@@ -45,7 +46,7 @@ class LinformerAttention(Projections):
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         q = split_heads(F.linear(x, weights[0], biases[0]), self.n_heads)
         k, v = self.keys_and_values(x, mask, weights[1:], biases[1:])
-        return self.out(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+        return self.out(merge_heads(softmax_attention(q, k, v)))
 
     def keys_and_values(self, x: Tensor, mask: Tensor, weights, biases) -> list[Tensor]:
         """Returns E K and F V, each (B, H, features, K)."""

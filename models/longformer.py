@@ -13,10 +13,10 @@ its own block and the two beside it.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import MultiHeadAttention, at_least, attend_blocks, blocks, merge_heads
+from models.softmax import softmax_attention
 
 
 class LongformerAttention(MultiHeadAttention):
@@ -42,9 +42,7 @@ class LongformerAttention(MultiHeadAttention):
         o = self.attend(q, k, v, mask)
         if self.global_tokens:
             q, k, v = self.heads(self.global_qkv(x))
-            first = F.scaled_dot_product_attention(
-                q[:, :, : self.global_tokens], k, v, attn_mask=mask[:, None, None]
-            )
+            first = softmax_attention(q[:, :, : self.global_tokens], k, v, mask[:, None, None])
             o = torch.cat([first, o[:, :, self.global_tokens :]], dim=2)
         return self.out(merge_heads(o))
 

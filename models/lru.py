@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from models.attention import at_least
 from models.convolution import fft_size
+from models.parts import zero_padding
 
 
 class LRU(nn.Module):
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(
         self,
@@ -50,11 +51,11 @@ class LRU(nn.Module):
         self.out = nn.Linear(d_model, 2 * d_model)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x * mask[..., None].to(x.dtype)
+        x = zero_padding(x, mask)
         u = self.b(x)
         with torch.autocast(x.device.type, enabled=False):
             states = self.states(u.to(torch.promote_types(u.dtype, torch.float32)))
-        y = self.c(states.to(u.dtype)) + x * self.d
+        y = torch.addcmul(self.c(states.to(u.dtype)), x, self.d)
         return F.glu(self.out(F.gelu(y)))
 
     def states(self, u: Tensor) -> Tensor:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from models.attention import at_least, merge_heads, must_divide, split_heads
 from models.block import Block
+from models.softmax import softmax_attention
 
 
 class LunaAttention(nn.Module):
     """Computes the updates of x (B, N, D) and p (B, M, D)."""
 
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(self, d_model: int, *, n_heads: int):
         super().__init__()
@@ -39,7 +40,7 @@ class LunaAttention(nn.Module):
 
     def attend(self, q: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         q, k = (split_heads(t, self.n_heads) for t in (q, context))
-        o = F.scaled_dot_product_attention(q, k, k, attn_mask=mask)
+        o = softmax_attention(q, k, k, mask)
         return merge_heads(o)
 
 

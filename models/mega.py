@@ -25,6 +25,7 @@ from models.attention import at_each_length, at_least, blocks
 from models.block import Block
 from models.convolution import long_convolution, sum_of_powers
 from models.dropout import Dropout
+from models.parts import zero_padding
 
 
 class MovingAverage(nn.Module):
@@ -44,19 +45,20 @@ class MovingAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             average = long_convolution(x, *self.kernels(x.shape[1]))
-        return F.silu(average + x * self.omega)
+        return F.silu(torch.addcmul(average, x, self.omega))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
         p = self.delta.sigmoid()
         log_q = torch.log1p(-p * self.alpha.sigmoid())
         weight = p * self.beta * self.gamma * self.gamma.shape[-1] ** -0.5
-        return tuple(sum_of_powers(w, r, length) for w, r in zip(weight, log_q, strict=True))
+        after, before = sum_of_powers(weight, log_q, length)
+        return after, before
 
 
 class GatedAttention(nn.Module):
     """Maps (x, mask, residual) to the gated mixture of the residual and attention's output."""
 
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class GatedAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, residual: Tensor) -> Tensor:
         D = x.shape[-1]
         v = self.dropout(F.silu(self.value(x)))
-        m = self.dropout(self.average(x * mask[..., None].to(x.dtype)))
+        m = self.dropout(self.average(zero_padding(x, mask)))
         u, zr, h = self.base(m).split([D, self.z_dim + self.v_dim, D], dim=-1)
         z, r = F.silu(zr).split([self.z_dim, self.v_dim], dim=-1)
         q, k = (z * kappa + mu for kappa, mu in zip(self.kappa, self.mu, strict=True))

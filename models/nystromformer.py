@@ -16,10 +16,10 @@ Differences from the authors' code:
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import MultiHeadAttention, at_least
+from models.softmax import softmax_attention
 
 
 class NystromAttention(MultiHeadAttention):
@@ -59,9 +59,9 @@ class NystromAttention(MultiHeadAttention):
         identity = torch.eye(used.shape[-1], dtype=q.dtype, device=q.device)
         between = torch.where(used & used.transpose(-1, -2), between, identity)
         # The outer two softmaxes are attentions themselves: of landmarks to tokens, and back.
-        context = F.scaled_dot_product_attention(q_landmarks, k, v, attn_mask=mask[:, None, None])
+        context = softmax_attention(q_landmarks, k, v, mask[:, None, None])
         context = pseudo_inverse(between, self.iterations) @ context
-        o = F.scaled_dot_product_attention(q, k_landmarks, context, attn_mask=used)
+        o = softmax_attention(q, k_landmarks, context, used)
         if self.conv is not None:
             o = o + self.conv(v * mask[:, None, :, None].to(v.dtype))
         return o

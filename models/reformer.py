@@ -22,7 +22,7 @@ from models.attention import at_least, blocks, merge_heads, must_divide, split_h
 
 
 class LSHAttention(nn.Module):
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(self, d_model: int, *, n_heads: int, seq_len: int, chunk: int, hashes: int):
         super().__init__()

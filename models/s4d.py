@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.convolution import long_convolution, sum_of_powers
+from models.parts import zero_padding
 
 
 class S4D(nn.Module):
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(self, d_model: int, *, d_state: int, dt_min: float = 0.001, dt_max: float = 0.1):
         super().__init__()
@@ -42,13 +43,13 @@ class S4D(nn.Module):
         self.out = nn.Linear(d_model, 2 * d_model)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = x * mask[..., None].to(x.dtype)
+        x = zero_padding(x, mask)
         with torch.autocast(x.device.type, enabled=False):
             after, before = self.kernels(x.shape[1])
             # Both directions would count the position itself: backwards starts at the next one.
             before = F.pad(before, (1, 0))[:, :-1]
             y = long_convolution(x, after, before)
-        y = F.gelu(y + x * self.d)
+        y = F.gelu(torch.addcmul(y, x, self.d))
         return F.glu(self.out(y))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
@@ -56,5 +57,5 @@ class S4D(nn.Module):
         a = torch.complex(-self.log_a_real.exp(), self.a_imag)
         dt_a = a * self.log_dt.exp()[:, None]
         weight = torch.view_as_complex(self.c) * torch.expm1(dt_a) / a  # (2, D, S)
-        forwards, backwards = (2 * sum_of_powers(w, dt_a, length) for w in weight)
+        forwards, backwards = 2 * sum_of_powers(weight, dt_a, length)
         return forwards, backwards

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import merge_heads, must_divide, softmax_attention, split_heads
+from models.attention import merge_heads, must_divide, split_heads
+from models.softmax import softmax_attention
 
 
 class SynthesizerMixer(nn.Module):
-    ignores_padding = True
+    padding_seen = "none"
 
     def __init__(
         self, d_model: int, *, n_heads: int, seq_len: int, scores: str, rank: int | None = None
@@ -59,5 +60,7 @@ class SynthesizerMixer(nn.Module):
                 q = split_heads(self.hidden(x).relu(), self.n_heads)
             else:
                 q = self.queries[:, :N].expand(B, -1, -1, -1)
-            o = softmax_attention(q, self.keys[:, :N].expand(B, -1, -1, -1), v, mask, scale=1.0)
+            o = softmax_attention(
+                q, self.keys[:, :N].expand(B, -1, -1, -1), v, mask[:, None, None], scale=1.0
+            )
         return self.out(merge_heads(o))
