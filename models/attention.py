@@ -2,8 +2,8 @@
 
 Softmax attention is the Transformer baseline (Vaswani et al., arXiv 1706.03762):
     attend(q, k, v) = softmax(q k^T / sqrt(K)) v
-It runs torch's fused kernel, or a faster way on CPU (models/softmax.py), so that the other mechanisms
-are compared with a fast baseline.
+It runs on the fastest kernel at hand (models/softmax.py), so that the other mechanisms are compared
+with a fast baseline.
 """
 
 from abc import ABC, abstractmethod

@@ -52,7 +52,7 @@ class Block(nn.Module):
     def only_first(self, value: bool) -> None:
         self._only_first = value
         if hasattr(self.mixer, "only_first"):
-            self.mixer.only_first = value
+            setattr(self.mixer, "only_first", value)  # noqa: B010 (mypy: a module, or a tensor)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         return self.rest(x, self.mixer(self.norm1(x), mask), mask)

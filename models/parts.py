@@ -43,7 +43,7 @@ def apart(x: Tensor, mask: Tensor) -> list[Part]:
         return [(x, mask)]
     counts = sizes(lengths)
     longest = [lengths[start] for start in accumulate(counts[:-1], initial=0)]
-    # The gradient of split is one pass over the batch; that of a slice of it would be one pass each.
+    # The gradient of split is one pass over the batch; each slice's own would be another.
     together = zip(x.split(counts), mask.split(counts), longest, strict=True)
     return [(x[:, :n], mask[:, :n]) for x, mask, n in together]
 

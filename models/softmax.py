@@ -58,8 +58,8 @@ class Weights(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, bias: Tensor | None, scale: float, dropout: Dropout | None):
         q, k, v = (q * scale).contiguous(), k.contiguous(), v.contiguous()
-        B, H, n, m = *q.shape[:3], k.shape[2]
-        weights, o = q.new_empty(B, H, n, m), q.new_empty(B, H, n, v.shape[3])
+        B, H, n, _ = q.shape
+        weights, o = q.new_empty(B, H, n, k.shape[2]), q.new_empty(B, H, n, v.shape[3])
         for part in chunks(weights):
             w = product(q[part], k[part].mT, weights[part])
             if bias is not None:

@@ -172,7 +172,6 @@ def test_mean_pooling_counts_real_tokens_only():
     x = torch.arange(6.0).reshape(1, 3, 2)
     mask = torch.tensor([[True, True, False]])
     assert pool(x, mask).tolist() == [[1.0, 2.0]]
-    assert pool(x, mask, "cls").tolist() == [[0.0, 1.0]]
 
 
 def test_the_mask_follows_from_lengths_and_never_from_ids():

@@ -1,0 +1,282 @@
+"""python -m benchmarks.released path=/tmp/released
+
+Compares whole training steps (forward, backward, optimiser) and evaluations with the authors'
+released models at the settings of their papers: Fourier Transformer, Nystromformer, Skyformer. Both
+run in one process, in turns, on a quiet machine and beside a process that keeps one core busy. Peak
+memory is measured in a process for each side.
+
+path is a folder with checkouts of the authors' code:
+    git clone https://github.com/LUMIA-Group/FourierTransformer
+    git clone https://github.com/mlpen/Nystromformer
+    git clone https://github.com/pkuzengqi/Skyformer
+Without path, the Fourier Transformer is compared with a plain definition of the same step
+(benchmarks/plain.py). Inputs are random; the lengths of text are spread evenly from a quarter of
+the longest to the longest.
+"""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from benchmarks import settings
+from benchmarks.plain import PlainFourier
+from lra.cli import Key, number, run
+from lra.config import Configuration
+from lra.errors import UserError, one_of
+from lra.machine import ROOT, cores
+from lra.objective import Batch
+from lra.training import runtime
+from lra.training.callbacks.memory import PeakMemory
+
+# model -> a file of its released code, and the folder that it imports from
+CODE = {
+    "fourier": ("LRA/code/attention_dct.py", "LRA/code"),
+    "nystromformer": ("LRA/code/attention_nystrom.py", "LRA/code"),
+    "skyformer": ("src/models/attention_skyformer.py", "src"),
+}
+# examples of a step, an eighth of the presets' or less
+BATCH = {
+    "fourier": {"image": 32, "pathfinder": 16, "listops": 8, "text": 4, "retrieval": 8},
+    "nystromformer": {"image": 32, "pathfinder": 32, "listops": 16, "text": 8, "retrieval": 8},
+    "skyformer": {"image": 32, "pathfinder": 32, "listops": 16, "text": 8, "retrieval": 8},
+}
+KEYS = {
+    "path": Key(None, "a folder with the authors' code; null: a plain definition, for fourier"),
+    "models": Key("fourier,nystromformer,skyformer", "names between commas"),
+    "tasks": Key("image,pathfinder,listops,text,retrieval", "names between commas"),
+    "rounds": Key("5", "of which the median counts"),
+    "busy": Key("true", "false: leaves the measurement beside a busy process out"),
+    "apart": Key(None, "ours or theirs: prints the peak memory of a step, as the command asks"),
+}
+Step = Callable[[], None]
+
+
+class Side:
+    """One of the two networks, with its step and its evaluation of one batch."""
+
+    def __init__(self, net: nn.Module, forward: Callable, optim, clip: float | None):
+        self.net, self.forward, self.clip = net, forward, clip
+        self.optimizer = torch.optim.AdamW(net.parameters(), **optim)
+
+    def step(self) -> None:
+        self.net.train()
+        self.forward().backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def evaluate(self) -> None:
+        self.net.eval()
+        with torch.no_grad():
+            self.forward()
+
+
+def batch_of(cfg, size: int) -> Batch:
+    """Returns random examples: ids (B, P, N), lengths (B, P)."""
+    torch.manual_seed(0)
+    shape, N = (size, cfg.task.documents), cfg.model.seq_len
+    ids = torch.randint(1, cfg.task.vocab_size, (*shape, N))
+    lengths = torch.full(shape, N)
+    if cfg.task.name not in ("image", "pathfinder"):
+        spread = torch.linspace(N / 4, N, math.prod(shape)).long()
+        lengths = spread[torch.randperm(len(spread))].view(shape)
+        ids *= torch.arange(N) < lengths[..., None]
+    return Batch(ids, lengths, torch.randint(2, (size,)), torch.arange(size))
+
+
+def ours(model: str, task: str) -> Side:
+    cfg = Configuration.of([f"task={task}", f"model={model}", "protocol=paper"]).cfg
+    batch = batch_of(cfg, BATCH[model][task])
+    net, objective = instantiate(cfg.model.net), instantiate(cfg.objective)
+    optim = {"lr": cfg.optim.lr, "eps": cfg.optim.eps, "fused": True}
+    return Side(net, lambda: objective.loss(net, batch), optim, cfg.optim.clip)
+
+
+def theirs(model: str, task: str, folder: Path | None) -> Side:
+    cfg = Configuration.of([f"task={task}", f"model={model}", "protocol=paper"]).cfg
+    batch = batch_of(cfg, BATCH[model][task])
+    if folder is None:
+        plain = PlainFourier(cfg)
+
+        def loss() -> torch.Tensor:
+            return nn.functional.cross_entropy(plain(batch.ids), batch.targets)
+
+        return Side(plain, loss, {"lr": cfg.optim.lr}, None)
+    with imports_from(folder / CODE[model][1]):
+        net = released_net(model, task)
+    length = net.model.embeddings.position_embeddings.num_embeddings
+    ids = nn.functional.pad(batch.ids, (0, length - batch.ids.shape[-1]))
+    mask = (torch.arange(length) < batch.lengths[..., None]).float()
+    inputs = {f"input_ids_{p}": ids[:, p] for p in range(ids.shape[1])}
+    inputs |= {f"mask_{p}": mask[:, p] for p in range(ids.shape[1])}
+
+    def forward() -> torch.Tensor:
+        return net(**inputs, label=batch.targets)["loss"].mean()
+
+    return Side(net, forward, {"lr": cfg.optim.lr, "eps": 1e-6}, None)
+
+
+def released_net(model: str, task: str) -> nn.Module:
+    """Builds the authors' network as their command-line program does, in full precision."""
+    if model == "skyformer":
+        from config import Config
+        from models.model_LRA import ModelForSC, ModelForSCDual
+
+        config = Config["lra-" + {"pathfinder": "pathfinder"}.get(task, task)]
+    else:
+        from lra_config import config as tasks
+        from model_wrapper import ModelForSC, ModelForSCDual
+
+        config = tasks[{"pathfinder": "pathfinder32"}.get(task, task)]
+    attention = {"fourier": "dct-0.2", "nystromformer": "nystrom-128"}.get(model, model)
+    sizes = config["model"] | config["extra_attn_config"][attention]
+    sizes |= {"attn_type": attention, "layers": [0], "mixed_precision": False}
+    sizes["max_seq_len"] = 1 << math.ceil(math.log2(sizes["max_seq_len"]))
+    sizes |= {"seq_len": sizes["max_seq_len"], "attention_grad_checkpointing": False}
+    return (ModelForSCDual if task == "retrieval" else ModelForSC)(sizes)
+
+
+@contextmanager
+def imports_from(folder: Path) -> Iterator[None]:
+    """Imports modules from a folder, whatever their names hide, and forgets them afterwards."""
+    names = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+
+    def is_theirs(name: str) -> bool:
+        return name.split(".")[0] in names
+
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if is_theirs(name)}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in filter(is_theirs, list(sys.modules)):
+            del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def code_of(model: str, path: str | None) -> Path | None:
+    """Returns the checkout of a model's released code in the folder; None without a folder."""
+    if path is None:
+        return None
+    for folder in (Path(path), *sorted(Path(path).glob("*"))):
+        if (folder / CODE[model][0]).is_file():
+            return folder
+    raise UserError(
+        f"path={path}: no checkout in it has {CODE[model][0]}. Clone it as --help says."
+    )
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def in_turns(a: Step, b: Step, rounds: int) -> list[float]:
+    """Returns the median seconds of both."""
+    seconds: list[list[float]] = [[], []]
+    for turn in range(rounds + 1):
+        for way, times in zip((a, b), seconds, strict=True):
+            start = time.perf_counter()
+            way()
+            if turn:
+                times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in seconds]
+
+
+def peak_of(side: Side) -> int:
+    """Returns the bytes that two steps need above those of the network."""
+    runtime.return_freed_memory()
+    memory = PeakMemory("cpu")
+    for _ in range(2):
+        side.step()
+    memory.stop()
+    return memory.memory().peak_bytes
+
+
+def peak_apart(side: str, model: str, task: str, path: str | None) -> int:
+    words = [
+        f"apart={side}",
+        f"models={model}",
+        f"tasks={task}",
+        *([f"path={path}"] if path else []),
+    ]
+    command = [sys.executable, "-m", "benchmarks.released", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise UserError(f"{' '.join(words)} could not be measured: {done.stderr.splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(model: str, task: str, path: str | None, rounds: int, busy: bool) -> str:
+    """Returns a line of the table."""
+    a, b = ours(model, task), theirs(model, task, code_of(model, path))
+    cells = [model, task, str(BATCH[model][task])]
+
+    def ratio(us: float, them: float) -> str:
+        return f"{us:.3f} / {them:.3f} s = {them / us:.2f}"
+
+    cells.append(ratio(*in_turns(a.step, b.step, rounds)))
+    cells.append(ratio(*in_turns(a.evaluate, b.evaluate, rounds)))
+    if busy:
+        with busy_process():
+            cells.append(ratio(*in_turns(a.step, b.step, rounds)))
+    us, them = (peak_apart(side, model, task, path) for side in ("ours", "theirs"))
+    cells.append(f"{us / 1e6:.0f} / {them / 1e6:.0f} MB = {us / them:.2f}")
+    return "| " + " | ".join(cells) + " |"
+
+
+def named(given: dict[str, str], key: str, known) -> list[str]:
+    chosen = given[key].split(",")
+    for name in chosen:
+        if name not in known:
+            raise one_of(key.removesuffix("s"), name, list(known))
+    return chosen
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")  # the warnings of the released code
+    given = settings(KEYS)
+    path, rounds = given["path"], number(given, "rounds")
+    models = named(given, "models", CODE) if path else ["fourier"]
+    tasks = named(given, "tasks", BATCH["fourier"])
+    torch.set_num_threads(cores())
+    if given["apart"]:
+        model, task = models[0], tasks[0]
+        mine = given["apart"] == "ours"
+        side = ours(model, task) if mine else theirs(model, task, code_of(model, path))
+        print(peak_of(side))
+        return
+    runtime.keep_freed_memory()  # as training does
+    busy = given["busy"] == "true"
+    header = ["model", "task", "batch", "step: ours / theirs", "evaluation"]
+    header += ["step beside a busy process"] * busy + ["peak memory of a step"]
+    print(
+        f"{cores()} threads, median of {rounds}, in turns; theirs: {path or 'a plain definition'}"
+    )
+    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
+    for model in models:
+        for task in tasks:
+            print(compare(model, task, path, rounds, busy), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, __doc__, KEYS))
