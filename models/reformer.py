@@ -56,7 +56,7 @@ class LSHAttention(nn.Module):
         size = min(self.chunk, N)
         q = blocks(take(qk, order), size, 3)  # (B, H, R, C, size, K)
         v = blocks(take(v, order), size, 3)
-        position = blocks(order, size, 3)  # (B, H, R, C, size)
+        position = blocks(order.int(), size, 3)  # (B, H, R, C, size)
         # Real positions still come first after sorting, so the mask stays the same.
         real = blocks(mask, size, 1)[:, None, None]  # (B, 1, 1, C, size)
         C = q.shape[3]
@@ -67,16 +67,20 @@ class LSHAttention(nn.Module):
         # A single chunk would be its own previous chunk, and its keys would count twice.
         real_before = real_before & (chunks > 1)[:, None, None, None, None]
 
+        start = torch.arange(B * H * R, device=q.device).view(B, H, R, 1) * C
+        rows = (before[:, None, None] + start).flatten()  # the chunk before each, over all rounds
+
         def with_before(x: Tensor) -> Tensor:
-            index = before.view(B, 1, 1, C, *[1] * (x.ndim - 4))
-            return torch.cat([x.take_along_dim(index, dim=3), x], dim=4)
+            previous = x.reshape(B * H * R * C, -1).index_select(0, rows).view(x.shape)
+            return torch.cat([previous, x], dim=4)
 
         k = with_before(F.normalize(q, dim=-1))
         scores = q @ k.transpose(-1, -2)  # (B, H, R, C, size, 2 size)
         # -1e5 is far above -1e9: a query sees itself only if every other key is masked.
         itself = position[..., None] == with_before(position)[..., None, :]
         allowed = torch.cat([real_before, real], dim=-1)[..., None, :]
-        scores = scores.masked_fill(itself, -1e5).masked_fill(~allowed, -1e9)
+        with torch.no_grad():  # the weights of masked pairs are 0, and so are their gradients
+            scores.masked_fill_(itself, -1e5).masked_fill_(~allowed, -1e9)
         largest = scores.detach().amax(dim=-1, keepdim=True)
         weights = (scores - largest).exp()
         total = weights.sum(dim=-1, keepdim=True)
