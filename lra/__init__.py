@@ -3,6 +3,15 @@ for what is learned; tests/test_arrows.py says who may import whom. The commands
 beside them: python -m lra lists all. In Python: lra.rows, lra.run and lra.build (api.py).
 """
 
+import os
+
+# torch's threads wait for each other in a loop of this many rounds before they sleep. Its default
+# of minutes starves them where another process needs a core: a step takes twice as long (python -m
+# benchmarks.released). 4,000 rounds, some microseconds, cost nothing on a quiet machine. libgomp
+# reads the variable once, when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+
 INTERFACE = ("build", "rows", "run")
 __all__ = list(INTERFACE)
 

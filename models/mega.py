@@ -26,6 +26,7 @@ from models.block import Block
 from models.convolution import long_convolution, sum_of_powers
 from models.dropout import Dropout
 from models.parts import zero_padding
+from models.softmax import softmax_attention
 
 
 class MovingAverage(nn.Module):
@@ -106,6 +107,9 @@ class GatedAttention(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         """Attends with q, k, v (B, 1, N, .) -> (B, 1, N, v_dim)."""
         N = q.shape[2]
+        if self.chunk is None and self.attention == "softmax":
+            scale, bias = self.z_dim**-0.5, self.toeplitz(N)
+            return softmax_attention(q, k, v, mask[:, None, None], scale=scale, bias=bias)
         if self.chunk is None:
             # On CPU each sequence attends at its own length, which leaves out the padding.
             if q.device.type == "cpu" and not torch.compiler.is_compiling():
@@ -116,12 +120,15 @@ class GatedAttention(nn.Module):
         weights = self.weights(q, k, blocks(mask, size, 1)[:, None, :, None])
         return (weights @ v).flatten(2, 3)[:, :, :N]
 
+    def toeplitz(self, n: int) -> Tensor:
+        """Returns the matrix bias[j - i], (n, n): each row is a window of the vector."""
+        centre = self.longest - 1
+        return self.bias[centre - (n - 1) : centre + n].unfold(0, n, 1).flip(0)
+
     def weights(self, q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
         """Returns f(q k^T + bias): q, k (.., n, z_dim), mask (.., 1, n) -> (.., n, n)."""
         n = q.shape[-2]
-        # row i of the Toeplitz matrix bias[j - i] is a window of the vector
-        centre = self.longest - 1
-        bias = self.bias[centre - (n - 1) : centre + n].unfold(0, n, 1).flip(0)  # (n, n)
+        bias = self.toeplitz(n)
         scores = q @ k.transpose(-1, -2)
         if self.attention == "softmax":
             scores = scores * self.z_dim**-0.5 + bias
