@@ -31,7 +31,7 @@ def softmax_attention(
     """
     drops = dropout is not None and dropout.training and dropout.p > 0
     few = k.shape[2] <= FEW and torch.is_grad_enabled()
-    here = on_cpu(q) and q.dtype in (torch.float32, torch.float64)
+    here = on_cpu(q) and q.dtype != torch.bfloat16 and not torch.is_autocast_enabled("cpu")
     if not here or not (drops or few or bias is not None):
         p = dropout.p if drops else 0.0
         if bias is not None:
