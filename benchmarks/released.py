@@ -145,7 +145,11 @@ def released_net(model: str, task: str) -> nn.Module:
     sizes |= {"attn_type": attention, "layers": [0], "mixed_precision": False}
     sizes["max_seq_len"] = 1 << math.ceil(math.log2(sizes["max_seq_len"]))
     sizes |= {"seq_len": sizes["max_seq_len"], "attention_grad_checkpointing": False}
-    return (ModelForSCDual if task == "retrieval" else ModelForSC)(sizes)
+    net = (ModelForSCDual if task == "retrieval" else ModelForSC)(sizes)
+    for module in net.modules():
+        if hasattr(module, "device"):  # Skyformer's code names the GPU
+            module.device = torch.device("cpu")
+    return net
 
 
 @contextmanager

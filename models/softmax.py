@@ -1,12 +1,11 @@
-"""Softmax attention over given queries, keys and values, on the faster of two ways."""
+"""Softmax attention over given queries, keys and values."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.dropout import Dropout, kept, on_cpu
+from models.dropout import Dropout, on_cpu, stays
 
-FEW = 128  # keys, up to which training keeps the weights on CPU
 CHUNK = 2**20  # weights that the cache holds beside what makes them
 
 
@@ -25,14 +24,12 @@ def softmax_attention(
     `allowed` is bool and broadcasts to (B, H, n, m); a query that may see no key gets 0. scale=None
     means 1 / sqrt(K). `dropout` applies to the weights. bias (n, m) is added to the scores of all.
 
-    torch's fused kernel never stores the weights and computes them again for the gradient. On CPU
-    that costs more than it saves where keys are few (1.3 to 1.8 times the time of `Weights` at 64
-    to 128 keys), and the kernel knows no dropout there.
+    torch's fused kernel never stores the weights. On CPU it knows neither dropout nor the gradient
+    of a bias; `Weights` stores them and does.
     """
     drops = dropout is not None and dropout.training and dropout.p > 0
-    few = k.shape[2] <= FEW and torch.is_grad_enabled()
-    here = on_cpu(q) and q.dtype != torch.bfloat16 and not torch.is_autocast_enabled("cpu")
-    if not here or not (drops or few or bias is not None):
+    plain = not drops and bias is None
+    if plain or not on_cpu(q) or q.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu"):
         p = dropout.p if drops else 0.0
         if bias is not None:
             bias = bias.to(q.dtype)
@@ -73,7 +70,7 @@ class Weights(torch.autograd.Function):
             if dropout is None:
                 product(w, v[part], o[part])
             else:
-                stay = kept(w.shape, dropout.dropped, w.dtype).mul_(w)
+                stay = stays(w.shape, dropout.dropped).to(w.dtype).mul_(w)
                 product(stay, v[part], o[part])
                 w.add_(stay, alpha=-2)
         ctx.scale, ctx.rest = scale, None if dropout is None else dropout.scale
