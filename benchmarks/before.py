@@ -70,7 +70,8 @@ for line in sys.stdin:
     start = time.perf_counter()
     ways[line.strip()]()
     seconds = time.perf_counter() - start
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]), flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps([seconds, peak]), flush=True)
 """
 
 
@@ -92,7 +93,8 @@ class State:
 
     def __call__(self, way: str) -> tuple[float, int]:
         """Returns the seconds of one call, and the process's peak memory so far."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         print(way, file=self.process.stdin, flush=True)
         seconds, peak = json.loads(self.process.stdout.readline())
         return seconds, peak

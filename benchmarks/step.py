@@ -1,9 +1,10 @@
 """python -m benchmarks.step model=fourier
 
-Measures
-(b) the matrix-multiply lower bound of a training step, as a share of the step: the FLOPs of its
-    matrix products over the rate at which this process multiplies matrices;
-(c) Lightning's loop, with callbacks of a run, against a bare loop with the same module.
+Measures a training step against two bounds, and Lightning's loop, with the callbacks of a run,
+against a bare loop with the same module. The bounds:
+- the FLOPs of the step's matrix products, over the rate at which this process multiplies matrices;
+- the bytes of the activations that the gradient needs, over the rate at which it copies: each, and
+  its gradient, is written once and read once.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +35,33 @@ from lra.training.interrupt import StopSignal
 from lra.training.module import Learner
 
 STEPS = 30
+
+
+def kept_bytes(loss: Callable[[], torch.Tensor], net: torch.nn.Module) -> int:
+    """Returns the bytes that autograd keeps for the gradient, without the network's parameters."""
+    own = {p.untyped_storage().data_ptr() for p in (*net.parameters(), *net.buffers())}
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss()  # the graph holds the storages until here, so that no address is taken twice
+    return sum(kept.values())
+
+
+def copy_rate() -> float:
+    """Returns the bytes a second, read and written, of a copy that no cache holds, best of 10."""
+    a = torch.ones(2**26)
+    b, best = torch.empty_like(a), 0.0
+    for _ in range(10):
+        start = time.perf_counter()
+        b.copy_(a)
+        best = max(best, 2 * a.nbytes / (time.perf_counter() - start))
+    return best
 
 
 def main() -> None:
@@ -109,10 +138,13 @@ def main() -> None:
 
     indices = batches.batch(0)
     batch = data.splits["train"].__getitems__(indices)
+    module.train()
     flops = count(lambda: loss_of(batch).backward()).flops
-    ratios, steps, rates = [], [], []
+    moved = 4 * kept_bytes(lambda: loss_of(batch), net)
+    ratios, steps, rates, bandwidths = [], [], [], []
     for _ in range(3):
         rates.append(matmul_rate())
+        bandwidths.append(copy_rate())
         plain, loop = bare(STEPS), lightning(STEPS)
         steps.append(plain)
         ratios.append(loop / plain)
@@ -121,10 +153,13 @@ def main() -> None:
         f"{cfg.task.name}/{cfg.task.variant}, {cfg.model.name}, {cfg.protocol}, "
         f"batch {cfg.batch_size}, {cores()} threads"
     )
-    print(
-        f"step {step:.3f} s; its matrix products: {flops / 1e9:.1f} GFLOP, at {rate / 1e9:.0f} "
-        f"GFLOP/s {flops / rate:.3f} s: {100 * flops / rate / step:.0f} % of the step"
-    )
+    bandwidth = statistics.median(bandwidths)
+    products, copies = flops / rate, moved / bandwidth
+    print(f"step {step:.3f} s")
+    print(f"products: {flops / 1e9:.1f} GFLOP, at {rate / 1e9:.0f} GFLOP/s {products:.3f} s")
+    print(f"activations: {moved / 1e9:.2f} GB, at {bandwidth / 1e9:.0f} GB/s {copies:.3f} s")
+    larger, both = max(products, copies), products + copies
+    print(f"the larger is {100 * larger / step:.0f} % of the step, both {100 * both / step:.0f} %")
     print(f"Lightning's loop: {100 * (statistics.median(ratios) - 1):+.1f} % against a bare loop")
 
 

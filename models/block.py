@@ -1,6 +1,7 @@
 """The pre-norm block of every model that keeps the sequence's length."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from torch import Tensor, nn
 
@@ -62,7 +63,9 @@ class Block(nn.Module):
         joined, and the length N after the block. Only for a block that sees no padding's content.
         """
         if self.padding_seen == "none":
-            return [self(x, mask) for x, mask in parts], N
+            longest = parts[0][0].shape[1]
+            with getattr(self.mixer, "up_to", nullcontext)(longest):  # its kernels, say
+                return [self(x, mask) for x, mask in parts], N
         x, mask = joined([(self.norm1(x), mask) for x, mask in parts], N)
         mixed = cut_like(parts, self.mixer(x, mask))
         return [self.rest(x, y, m) for (x, m), y in zip(parts, mixed, strict=True)], N

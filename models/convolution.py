@@ -1,9 +1,42 @@
 """Convolutions as long as the sequence, for the models that compute one: S4D, LRU and Mega."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.dropout import on_cpu
+
+
+class LongKernels(nn.Module, ABC):
+    """A module that convolves with kernels of its own, as long as the sequence."""
+
+    _shared: tuple[Tensor, Tensor] | None = None
+
+    @abstractmethod
+    def kernels(self, length: int) -> tuple[Tensor, Tensor]:
+        """Returns the kernels of both directions, each (D, length). A shorter kernel is the start
+        of a longer one."""
+
+    def convolved(self, x: Tensor) -> Tensor:
+        N = x.shape[1]
+        if self._shared is None:
+            return long_convolution(x, *self.kernels(N))
+        after, before = self._shared
+        return long_convolution(x, after[:, :N], before[:, :N])
+
+    @contextmanager
+    def up_to(self, length: int) -> Iterator[None]:
+        """Computes the kernels once for all sequences, of which `length` is the longest, that go
+        through the module inside."""
+        with torch.autocast("cpu", enabled=False):
+            self._shared = self.kernels(length)
+        try:
+            yield
+        finally:
+            self._shared = None
 
 
 def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:

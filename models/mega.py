@@ -16,6 +16,7 @@ divide the length; lengths count real tokens; norms are layer norms.
 """
 
 import math
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +24,13 @@ from torch import Tensor, nn
 
 from models.attention import at_each_length, at_least, blocks
 from models.block import Block
-from models.convolution import long_convolution, sum_of_powers
+from models.convolution import LongKernels, sum_of_powers
 from models.dropout import Dropout
 from models.parts import zero_padding
 from models.softmax import softmax_attention
 
 
-class MovingAverage(nn.Module):
+class MovingAverage(LongKernels):
     """Computes m (B, N, D) from x (B, N, D), which is zero at padding."""
 
     def __init__(self, d_model: int, ema_dim: int):
@@ -45,7 +46,7 @@ class MovingAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            average = long_convolution(x, *self.kernels(x.shape[1]))
+            average = self.convolved(x)
         return F.silu(torch.addcmul(average, x, self.omega))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
@@ -92,6 +93,9 @@ class GatedAttention(nn.Module):
         self.longest = chunk or seq_len + 1  # one more position, for CLS
         self.bias = nn.Parameter(torch.randn(2 * self.longest - 1) * 0.02)  # indexed by j - i
         self.dropout = Dropout(dropout)
+
+    def up_to(self, length: int) -> AbstractContextManager[None]:
+        return self.average.up_to(length)
 
     def forward(self, x: Tensor, mask: Tensor, residual: Tensor) -> Tensor:
         D = x.shape[-1]

@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.convolution import long_convolution, sum_of_powers
+from models.convolution import LongKernels, sum_of_powers
 from models.parts import zero_padding
 
 
-class S4D(nn.Module):
+class S4D(LongKernels):
     padding_seen = "none"
 
     def __init__(self, d_model: int, *, d_state: int, dt_min: float = 0.001, dt_max: float = 0.1):
@@ -45,17 +45,14 @@ class S4D(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = zero_padding(x, mask)
         with torch.autocast(x.device.type, enabled=False):
-            after, before = self.kernels(x.shape[1])
-            # Both directions would count the position itself: backwards starts at the next one.
-            before = F.pad(before, (1, 0))[:, :-1]
-            y = long_convolution(x, after, before)
+            y = self.convolved(x)
         y = F.gelu(torch.addcmul(y, x, self.d))
         return F.glu(self.out(y))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
-        """Returns the kernels of both directions, each (D, length)."""
         a = torch.complex(-self.log_a_real.exp(), self.a_imag)
         dt_a = a * self.log_dt.exp()[:, None]
         weight = torch.view_as_complex(self.c) * torch.expm1(dt_a) / a  # (2, D, S)
         forwards, backwards = 2 * sum_of_powers(weight, dt_a, length)
-        return forwards, backwards
+        # Both directions would count the position itself: backwards starts at the next one.
+        return forwards, F.pad(backwards, (1, 0))[:, :-1]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.attention import ExplicitAttention, SoftmaxAttention
-from tests.models.agree import assert_attends_as, heads
+from tests.models.agree import assert_attends_as, assert_same, heads, sequences
 from tests.oracles.attention import softmax_attention
 
 WITHOUT = {
@@ -26,6 +26,14 @@ def test_the_masked_kernel_agrees_with_attending_at_each_length():
     real = mask[:, None, :, None]
     expected = attention.attend(q, k, v, mask) * real
     torch.testing.assert_close(compiled(q, k, v, mask) * real, expected)
+
+
+def test_the_first_position_alone_is_the_first_of_all():
+    attention = SoftmaxAttention(8, n_heads=2, d_qkv=4).double()
+    x, mask = sequences()
+    first = attention(x, mask)[:, :1]
+    attention.only_first = True
+    assert_same(attention(x, mask), first, [x, *attention.parameters()])
 
 
 def test_heads_must_divide_the_width():

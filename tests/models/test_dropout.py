@@ -24,6 +24,39 @@ def test_gradient_passes_where_the_value_passed():
     assert torch.equal(x.grad, y.detach())
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+def test_in_place_is_the_same(inplace):
+    x = torch.randn(999, requires_grad=True)
+    torch.manual_seed(1)
+    expected = Dropout(0.3)(x)
+    torch.manual_seed(1)
+    gelu_like = x * 1
+    y = Dropout(0.3, inplace=inplace)(gelu_like)
+    assert (y.data_ptr() == gelu_like.data_ptr()) is inplace
+    assert torch.equal(y, expected)
+    for a, b in zip(
+        torch.autograd.grad(y.square().sum(), x),
+        torch.autograd.grad(expected.square().sum(), x),
+        strict=True,
+    ):
+        assert torch.equal(a, b)
+
+
+def test_adds_to_a_residual():
+    x, residual = (torch.randn(1001, requires_grad=True) for _ in range(2))
+    torch.manual_seed(1)
+    dropped = Dropout(0.3)(x)
+    torch.manual_seed(1)
+    y = Dropout(0.3).add(residual, x)
+    torch.testing.assert_close(y, residual + dropped)
+    y.square().sum().backward()
+    torch.testing.assert_close(residual.grad, 2 * y.detach())
+    torch.testing.assert_close(
+        x.grad, 2 * (y * (dropped != 0) / 0.7).detach(), rtol=1e-4, atol=1e-4
+    )
+    assert torch.equal(Dropout(0.3).eval().add(residual, x), residual + x)
+
+
 def test_is_a_function_of_the_seed():
     def draw(seed):
         torch.manual_seed(seed)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.nystromformer import NystromAttention, pseudo_inverse
-from tests.models.agree import assert_attends_as, heads
+from tests.models.agree import assert_attends_as, assert_same, heads
 from tests.oracles.attention import nystromformer, softmax_attention
 
 # A small budget: 60 tokens make several blocks and get less than one feature each.
@@ -52,6 +52,14 @@ def test_the_inverse_of_a_matrix_does_not_depend_on_the_others():
     together = pseudo_inverse(a, 6)
     torch.testing.assert_close(pseudo_inverse(a[:1], 6), together[:1])
     torch.testing.assert_close(pseudo_inverse(a, 30), torch.linalg.inv(a))
+
+
+@pytest.mark.parametrize("taps", [1, 5, 35])
+@pytest.mark.parametrize("N", [1, 6, 40])
+def test_the_convolution_by_transforms_is_the_convolution(N, taps):
+    module = attention(4, conv_kernel=taps).double()
+    v = torch.randn(3, 2, N, 4, dtype=torch.float64, requires_grad=True)
+    assert_same(module.convolved(v), module.conv(v), [v, *module.conv.parameters()])
 
 
 def test_an_even_kernel_is_an_error():

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from models import classifier
+from models.parts import apart, cut_like, joined, sizes, zero_padding
+from tests.conftest import MODELS, compose_net
+from tests.models.agree import assert_same
+
+LENGTHS = torch.tensor([20, 17, 16, 9, 9, 1])
+
+
+def batch(N: int):
+    torch.manual_seed(0)
+    x = torch.randn(len(LENGTHS), N, 3, dtype=torch.float64, requires_grad=True)
+    return x, torch.arange(N) < LENGTHS[:, None]
+
+
+@pytest.mark.parametrize(
+    "lengths, expected",
+    [([100, 85], [2]), ([100, 84], [1, 1]), ([100, 90, 80, 70, 60], [2, 2, 1]), ([7], [1])],
+)
+def test_a_part_holds_lengths_of_at_least_its_share_of_the_longest(lengths, expected):
+    assert sizes(lengths) == expected
+
+
+@pytest.mark.parametrize("N", [20, 31])
+def test_parts_hold_all_tokens_and_join_to_the_batch(N):
+    x, mask = batch(N)
+    parts = apart(x, mask)
+    assert [p.shape[:2] for p, _ in parts] == [(2, 20), (1, 16), (2, 9), (1, 1)]
+    whole, again = joined(parts, N)
+    assert torch.equal(again, mask)
+    assert_same(whole, x * mask[..., None], [x])
+    for piece, (part, _) in zip(cut_like(parts, x), parts, strict=True):
+        assert torch.equal(piece, part)
+
+
+def test_equal_lengths_are_one_part_without_a_copy():
+    x = torch.randn(3, 5, 2)
+    mask = torch.ones(3, 5, dtype=torch.bool)
+    ((part, _),) = parts = apart(x, mask)
+    assert part is x
+    assert joined(parts, 5)[0] is x
+    assert cut_like(parts, x)[0] is x
+    assert zero_padding(x, mask) is x
+
+
+def test_a_short_part_is_padded_with_zeros_also_where_it_held_other_numbers():
+    x, mask = batch(20)
+    assert_same(joined([(x, mask)], 25)[0][:, :20], zero_padding(x, mask), [x])
+    assert not joined([(x, mask)], 25)[0][:, 20:].any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_encoder_in_parts_is_the_encoder_of_the_whole_batch(model, pooling, monkeypatch):
+    settings = {"model": model, "model.pooling": pooling}
+    net = compose_net(settings).double().eval()
+    ids = torch.randint(0, 15, (5, 60))
+    lengths = torch.tensor([3, 60, 33, 58, 31])
+    parts = net.encode(ids, lengths)
+    monkeypatch.setattr(classifier, "on_cpu", lambda x: False)
+    whole = net.encode(ids, lengths)
+    assert_same(parts, whole, net.parameters(), atol=1e-8)
