@@ -107,7 +107,7 @@ class SoftmaxAttention(MultiHeadAttention):
         return self.out(merge_heads(self.attend(q, k, v, mask)))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        return softmax_attention(q, k, v, mask[:, None, None], dropout=self.dropout)
+        return softmax_attention(q, k, v, mask, dropout=self.dropout)
 
 
 class ExplicitAttention(SoftmaxAttention):

@@ -37,6 +37,6 @@ class ProbSparseAttention(MultiHeadAttention):
             measure = scores.amax(-1) - scores.mean(-1)
             measure = measure.masked_fill(~mask[:, None], -torch.inf)  # (B, H, N)
             top = measure.topk(min(len(draw), q.shape[2])).indices[..., None]  # (B, H, u, 1)
-        selected = softmax_attention(q.take_along_dim(top, dim=2), k, v, mask[:, None, None])
+        selected = softmax_attention(q.take_along_dim(top, dim=2), k, v, mask)
         mean = (v * real.to(v.dtype)).sum(2, keepdim=True) / n[:, None, None].clamp(min=1)
         return mean.expand_as(v).scatter(2, top.expand_as(selected), selected)

@@ -42,7 +42,7 @@ class LongformerAttention(MultiHeadAttention):
         o = self.attend(q, k, v, mask)
         if self.global_tokens:
             q, k, v = self.heads(self.global_qkv(x))
-            first = softmax_attention(q[:, :, : self.global_tokens], k, v, mask[:, None, None])
+            first = softmax_attention(q[:, :, : self.global_tokens], k, v, mask)
             o = torch.cat([first, o[:, :, self.global_tokens :]], dim=2)
         return self.out(merge_heads(o))
 

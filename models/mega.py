@@ -113,7 +113,7 @@ class GatedAttention(nn.Module):
         N = q.shape[2]
         if self.chunk is None and self.attention == "softmax":
             scale, bias = self.z_dim**-0.5, self.toeplitz(N)
-            return softmax_attention(q, k, v, mask[:, None, None], scale=scale, bias=bias)
+            return softmax_attention(q, k, v, mask, scale=scale, bias=bias)
         if self.chunk is None:
             # On CPU each sequence attends at its own length, which leaves out the padding.
             if q.device.type == "cpu" and not torch.compiler.is_compiling():

@@ -61,7 +61,7 @@ class NystromAttention(MultiHeadAttention):
         identity = torch.eye(used.shape[-1], dtype=q.dtype, device=q.device)
         between = torch.where(used & used.transpose(-1, -2), between, identity)
         # The outer two softmaxes are attentions themselves: of landmarks to tokens, and back.
-        context = softmax_attention(q_landmarks, k, v, mask[:, None, None])
+        context = softmax_attention(q_landmarks, k, v, mask)
         context = pseudo_inverse(between, self.iterations) @ context
         o = softmax_attention(q, k_landmarks, context, used)
         if self.conv is not None:

@@ -21,12 +21,15 @@ def softmax_attention(
 ) -> Tensor:
     """Attends: q (B, H, n, K), k (B, H, m, K), v (B, H, m, V) -> (B, H, n, V).
 
-    `allowed` is bool and broadcasts to (B, H, n, m); a query that may see no key gets 0. scale=None
-    means 1 / sqrt(K). `dropout` applies to the weights. bias (n, m) is added to the scores of all.
+    `allowed` is bool: a mask (B, m), or broadcast to (B, H, n, m). A query without keys gets 0.
+    scale=None means 1 / sqrt(K). `dropout` applies to the weights. bias (n, m) is added to all
+    scores.
 
     torch's fused kernel never stores the weights. On CPU it knows neither dropout nor the gradient
     of a bias; `Weights` stores them and does.
     """
+    if allowed is not None and allowed.ndim == 2:
+        allowed = allowed[:, None, None]
     drops = dropout is not None and dropout.training and dropout.p > 0
     plain = not drops and bias is None
     if plain or not on_cpu(q) or q.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu"):

@@ -60,7 +60,5 @@ class SynthesizerMixer(nn.Module):
                 q = split_heads(self.hidden(x).relu(), self.n_heads)
             else:
                 q = self.queries[:, :N].expand(B, -1, -1, -1)
-            o = softmax_attention(
-                q, self.keys[:, :N].expand(B, -1, -1, -1), v, mask[:, None, None], scale=1.0
-            )
+            o = softmax_attention(q, self.keys[:, :N].expand(B, -1, -1, -1), v, mask, scale=1.0)
         return self.out(merge_heads(o))
