@@ -5,10 +5,10 @@ beside them: python -m lra lists all. In Python: lra.rows, lra.run and lra.build
 
 import os
 
-# torch's threads wait for each other in a loop of this many rounds before they sleep. Its default
-# of minutes starves them where another process needs a core: a step takes twice as long (python -m
-# benchmarks.released). 4,000 rounds, some microseconds, cost nothing on a quiet machine. libgomp
-# reads the variable once, when torch is imported.
+# torch's threads wait for each other in a loop of this many rounds before they sleep. The default,
+# 300,000 rounds, uses up the time that they lack where another process needs a core. 4,000 cost
+# nothing on a quiet machine, and beside a busy process a step takes 0.6 to 0.9 of the time (python
+# -m benchmarks.released). libgomp reads the variable once, when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 

@@ -67,8 +67,8 @@ class Classifier(nn.Module):
             dropout=dropout,
         )
         self.blocks = nn.ModuleList([block(d_model, layer=layer) for layer in range(n_layers)])
-        if pooling == "cls":
-            self.blocks[-1].only_first = True
+        for last in self.blocks[-1:]:
+            last.only_first = pooling == "cls"
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Sequential(
             nn.Linear(d_model * (4 if documents == 2 else 1), d_ff),

@@ -285,29 +285,19 @@ def spectra(path: Path, data_cfg) -> Figure:
     split = load(data_prep.folder(cfg.task, cfg.data), manifest, "test")
     ids, lengths_, *_ = Packed(split, cfg.task.documents, cfg.model.seq_len).__getitems__([0])
 
-    # Hooks record the input of every layer, and the filter's input and output.
+    # the input of every layer, and the filter's input and output, of the first document
     entering, filtered = [], {}
-
-    def watch(layer):
-        def hook(block, inputs):
-            x, mask = inputs
+    with torch.no_grad():
+        x, mask = net.embedding(ids[0, :1], torch.arange(ids.shape[2]) < lengths_[0, :1, None])
+        for layer, block in enumerate(net.blocks):
             entering.append(x[0].double().numpy())
             if isinstance(block, FourierBlock) and block.filters:
-                before = block.norm1(x)
-                if block.padding == "zero":
-                    before = before * mask[..., None]
-                after, _ = block.shorten(block.norm1(x), mask)
-                filtered[layer] = before[0].double().numpy(), after[0].double().numpy()
-
-        return hook
-
-    for layer, block in enumerate(net.blocks):
-        block.register_forward_pre_hook(watch(layer))
-    with torch.no_grad():
-        net.norm.register_forward_pre_hook(
-            lambda _, inputs: entering.append(inputs[0][0].double().numpy())
-        )
-        net(ids, lengths_)
+                normed = block.norm1(x)
+                real = normed * mask[..., None] if block.padding == "zero" else normed
+                short, _ = block.shorten(normed, mask)
+                filtered[layer] = real[0].double().numpy(), short[0].double().numpy()
+            x, mask = block(x, mask)
+        entering.append(x[0].double().numpy())
 
     layer, (before, after) = next(iter(filtered.items()))
     cls = int(cfg.model.pooling == "cls")
