@@ -127,7 +127,7 @@ def main() -> None:
                     watch,
                     keep,
                     stopwatch,
-                    RunProgress(steps, 32, watch, stopwatch),
+                    RunProgress(32, watch, stopwatch),
                     Clock(),
                 ],
                 **runtime.LIGHTNING,
