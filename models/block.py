@@ -17,8 +17,15 @@ class Block(nn.Module):
 
     Padding costs as much time as tokens, so a mixer says how much of it changes its output at real
     tokens, by an attribute padding_seen: "none", "amount" (the mixer zeroes it, but its length
-    counts), or "content", which is assumed where the attribute is missing.
+    counts), or "content", which is assumed where the attribute is missing. A block with a forward
+    of its own may see more than its mixer does: it says so too, or that it does not (None).
     """
+
+    padding_seen: str | None = None  # None: as much as the mixer
+
+    def __init_subclass__(cls) -> None:
+        if "forward" in cls.__dict__ and "padding_seen" not in cls.__dict__:
+            cls.padding_seen = "content"
 
     def __init__(
         self,
@@ -33,7 +40,8 @@ class Block(nn.Module):
         self.layer, self._only_first = layer, False
         self.norm1 = nn.LayerNorm(d_model)
         self.mixer = mixer(d_model)
-        self.padding_seen = getattr(self.mixer, "padding_seen", "content")
+        if self.padding_seen is None:
+            self.padding_seen = getattr(self.mixer, "padding_seen", "content")
         self.dropout = Dropout(dropout)
         self.norm2 = nn.LayerNorm(d_model)
         self.mlp = nn.Sequential(

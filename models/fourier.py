@@ -165,6 +165,8 @@ class FourierBlock(Block):
     """Shortens (B, T, D), (B, T) to (B, M, D), (B, M) at the layers in `filter_layers` (M + 1 with
     CLS); every other layer is the plain block."""
 
+    padding_seen = None  # filters see more, as __init__ says
+
     def __init__(
         self,
         d_model: int,

@@ -48,6 +48,8 @@ class LunaBlock(Block):
     """A block that updates x and P. Between blocks P precedes x in one sequence: the first block
     prepends P, and the last block removes it."""
 
+    padding_seen = None
+
     def __init__(self, d_model: int, *, layer: int, n_layers: int, packed_length: int, **block):
         super().__init__(d_model, layer=layer, **block)
         at_least(1, packed_length=packed_length)

@@ -151,6 +151,8 @@ def laplace(x: Tensor) -> Tensor:
 
 
 class MegaBlock(Block):
+    padding_seen = None
+
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         x = self.mixer(self.norm1(x), mask, residual=x)
         if self.only_first:

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from models import classifier
+from models.attention import SoftmaxAttention
+from models.block import Block
 from models.parts import apart, cut_like, joined, sizes, zero_padding
 from tests.conftest import MODELS, compose_net
 from tests.models.agree import assert_same
@@ -51,14 +53,35 @@ def test_a_short_part_is_padded_with_zeros_also_where_it_held_other_numbers():
     assert not joined([(x, mask)], 25)[0][:, 20:].any()
 
 
+FILTERED = [
+    {"model": "performer", "filter": "fourier"},
+    {"model": "fnet", "filter": "fourier"},
+    {"model": "s4d", "filter": "progressive"},
+    {"model": "fourier", "model.block.padding": "keep"},
+]
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("model", MODELS)
-def test_the_encoder_in_parts_is_the_encoder_of_the_whole_batch(model, pooling, monkeypatch):
-    settings = {"model": model, "model.pooling": pooling}
-    net = compose_net(settings).double().eval()
+@pytest.mark.parametrize("settings", [{"model": model} for model in MODELS] + FILTERED, ids=str)
+def test_the_encoder_in_parts_is_the_encoder_of_the_whole_batch(settings, pooling, monkeypatch):
+    net = compose_net(settings | {"model.pooling": pooling}).double().eval()
     ids = torch.randint(0, 15, (5, 60))
     lengths = torch.tensor([3, 60, 33, 58, 31])
     parts = net.encode(ids, lengths)
     monkeypatch.setattr(classifier, "on_cpu", lambda x: False)
     whole = net.encode(ids, lengths)
     assert_same(parts, whole, net.parameters(), atol=1e-8)
+
+
+def test_a_block_with_a_forward_of_its_own_sees_padding_unless_it_says_otherwise():
+    class Own(Block):
+        def forward(self, x, mask):
+            return super().forward(x, mask)
+
+    class Same(Own):
+        padding_seen = None
+
+    def built(block):
+        return block(8, layer=0, mixer=lambda d: SoftmaxAttention(d, n_heads=2), d_ff=8)
+
+    assert [built(b).padding_seen for b in (Block, Own, Same)] == ["none", "content", "none"]
