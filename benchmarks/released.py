@@ -195,7 +195,7 @@ def released_net(model: str, task: str) -> nn.Module:
         from config import Config
         from models.model_LRA import ModelForSC, ModelForSCDual
 
-        config = Config["lra-" + {"pathfinder": "pathfinder"}.get(task, task)]
+        config = Config[f"lra-{task}"]
     else:
         from lra_config import config as tasks
         from model_wrapper import ModelForSC, ModelForSCDual

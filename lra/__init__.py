@@ -7,8 +7,9 @@ import os
 
 # torch's threads wait for each other in a loop of this many rounds before they sleep. The default,
 # 300,000 rounds, uses up the time that they lack where another process needs a core. 4,000 cost
-# nothing on a quiet machine, and beside a busy process a step takes 0.6 to 0.9 of the time (python
-# -m benchmarks.released). libgomp reads the variable once, when torch is imported.
+# nothing on a quiet machine, and beside a busy process a step takes 0.7 to 0.8 of the time (python
+# -m benchmarks.released, with and without GOMP_SPINCOUNT=300000). libgomp reads the variable once,
+# when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
