@@ -47,7 +47,7 @@ CODE = {
     "nystromformer": ("LRA/code/attention_nystrom.py", "LRA/code"),
     "skyformer": ("src/models/attention_skyformer.py", "src"),
 }
-# examples of a step, an eighth of the presets' or less
+# examples of a step, fewer than the presets', so that five rounds take minutes on two cores
 BATCH = {
     "fourier": {"image": 32, "pathfinder": 16, "listops": 8, "text": 4, "retrieval": 8},
     "nystromformer": {"image": 32, "pathfinder": 32, "listops": 16, "text": 8, "retrieval": 8},
@@ -332,6 +332,8 @@ def main() -> None:
         return
     runtime.keep_freed_memory()  # as training does
     busy = given["busy"] == "true"
+    if given["busy"] not in ("true", "false"):
+        raise one_of("busy", given["busy"], ["true", "false"])
     header = ["model", "task", "batch", "step: ours / theirs", "evaluation"]
     header += ["step beside a busy process"] * busy + ["peak memory of a step"]
     print(

@@ -79,7 +79,9 @@ class LSHAttention(nn.Module):
         # -1e5 is far above -1e9: a query sees itself only if every other key is masked.
         itself = position[..., None] == with_before(position)[..., None, :]
         allowed = torch.cat([real_before, real], dim=-1)[..., None, :]
-        with torch.no_grad():  # the weights of masked pairs are 0, and so are their gradients
+        # The weights of masked pairs are 0, and so are their gradients. A token that sees itself
+        # alone has the weight 1, with the gradient 0, since all rounds agree.
+        with torch.no_grad():
             scores.masked_fill_(itself, -1e5).masked_fill_(~allowed, -1e9)
         largest = scores.detach().amax(dim=-1, keepdim=True)
         weights = (scores - largest).exp()

@@ -168,6 +168,12 @@ def test_overfits_64_examples(model, tiny_root):
     assert (module(x, lengths).argmax(1) == labels).float().mean() > 0.95
 
 
+def test_cls_pooling_reads_the_first_position():
+    net = compose_net({"model": "fnet", "model.pooling": "cls"})
+    x = torch.randn(2, 3, net.norm.normalized_shape[0])
+    assert torch.equal(net.read(x, torch.ones(2, 3, dtype=torch.bool)), net.norm(x[:, 0]))
+
+
 def test_mean_pooling_counts_real_tokens_only():
     x = torch.arange(6.0).reshape(1, 3, 2)
     mask = torch.tensor([[True, True, False]])
