@@ -73,7 +73,7 @@ class AddDropped(torch.autograd.Function):
 
 
 def factors_of(stay: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
-    """Returns scale or 0, in x's type: on CPU multiplication by a bool takes three times as long."""
+    """Returns scale or 0 as floats: on CPU multiplication by a bool takes three times as long."""
     return stay.to(dtype).mul_(scale)
 
 
