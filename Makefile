@@ -7,6 +7,9 @@ VENV   ?= .venv
 RUN    ?= $(VENV)/bin/python
 ARGS   ?= task=listops model=fourier protocol=lite
 
+# a model with pretrained weights, or a task of texts, needs the extra `bart`
+EXTRA = $(if $(findstring bart,$(ARGS))$(findstring encoder,$(ARGS)),.bart)
+
 .PHONY: setup run test test-slow lint format
 
 # --no-compile: Python compiles the few modules that are used at their first import, in seconds;
@@ -31,7 +34,11 @@ $(VENV)/.done: $(VENV)/.run
 	$(INSTALL) '.[dev]'
 	@touch $@
 
-run: $(VENV)/.run
+$(VENV)/.bart: $(VENV)/.run
+	$(INSTALL) '.[bart]'
+	@touch $@
+
+run: $(VENV)/.run $(EXTRA:%=$(VENV)/%)
 	$(RUN) run.py $(ARGS)
 
 test: $(VENV)/.done

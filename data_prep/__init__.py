@@ -10,13 +10,18 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.pack import Manifest, read_manifest
+from lra import tokenizer
 from lra.errors import UserError
 from lra.files import locked
 
 
 def folder(task, data) -> Path:
-    """Returns the folder of the packed task: <data.root>/<task>/<variant>."""
-    return Path(data.root) / task.name / task.variant
+    """Returns the folder of the packed task: <data.root>/<task>/<variant>, with the hash of the
+    tokenizer behind it where the task names one."""
+    path = Path(data.root) / task.name / task.variant
+    if task.get("tokenizer"):
+        return path.with_name(f"{path.name}-{tokenizer.digest(Path(task.tokenizer))[:8]}")
+    return path
 
 
 def maker(task) -> ModuleType:

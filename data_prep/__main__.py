@@ -2,7 +2,7 @@
 
 python -m data_prep listops                      one task: makes its data and prints their passport
 python -m data_prep text task.variant=bytes_4000
-python -m data_prep all pathx.images=2000        every task; <task>.<key> is a setting of one task
+python -m data_prep all pathx.images=2000        the arena's tasks; <task>.<key> is for one of them
 python -m data_prep doctor                       lists the data that are there, with their defects
 python -m data_prep probe task=listops           do the labels carry signal?
 """
@@ -27,22 +27,27 @@ KEYS = {
 def main() -> None:
     word, *overrides = sys.argv[1:] or [""]
     if word == "doctor":
-        doctor.report(config.tasks(), composed(["task=listops", *overrides]).data)
+        doctor.report(known(), composed(["task=listops", *overrides]).data)
     elif word == "probe":
         from data_prep import probe
 
         probe.main(composed(overrides))
     elif word == "all":
         every_task(overrides)
-    elif word in config.tasks():
+    elif word in known():
         one_task(composed([f"task={word}", *for_task(word, overrides)]))
     elif not word or "=" in word:
         raise UserError(
             "Name a task or a command: python -m data_prep "
-            f"<{' | '.join(['all', *config.tasks(), 'doctor', 'probe'])}>"
+            f"<{' | '.join(['all', *known(), 'doctor', 'probe'])}>"
         )
     else:
-        raise one_of("task", word, [*config.tasks(), "all", "doctor", "probe"])
+        raise one_of("task", word, [*known(), "all", "doctor", "probe"])
+
+
+def known() -> list[str]:
+    """Returns every task: the arena's, and those whose answers are texts."""
+    return [*config.tasks(), *config.text_tasks()]
 
 
 def composed(overrides: list[str]):
@@ -60,7 +65,7 @@ def for_task(task: str, overrides: list[str]) -> list[str]:
     chosen = []
     for override in overrides:
         name, dot, rest = override.partition(".")
-        if not dot or name not in config.tasks():
+        if not dot or name not in known():
             chosen.append(override)
         elif name == task and rest.startswith("images="):
             chosen += fewer_images(override, rest.removeprefix("images="))
@@ -81,8 +86,8 @@ def fewer_images(override: str, number: str) -> list[str]:
 
 
 def every_task(overrides: list[str]) -> None:
-    """Prepares one task after the other. A failure does not stop the others; the failed tasks are
-    named at the end."""
+    """Prepares the arena's tasks one after the other. A failure does not stop the others; the
+    failed tasks are named at the end."""
     if any(override.startswith("data.archive=") for override in overrides):
         raise UserError("data.archive belongs to one task: name the task instead of 'all'.")
     failed = []

@@ -43,18 +43,27 @@ def passport(manifest: Manifest, pixels: bool) -> str:
         lines.append("  by: " + ", ".join(f"{key} {value}" for key, value in rules.items()))
     unit = "pixels" if pixels else "tokens"
     for split, n in manifest.counts.items():
-        labels = " ".join(f"{count:,}" for count in manifest.label_counts[split])
-        q = manifest.token_percentiles[split]
-        lengths = (
-            f"{q['0']:,} {unit}"
-            if q["0"] == q["100"]
-            else f"{q['0']:,} - {q['100']:,} {unit}, median {q['50']:,}, 95 % up to {q['95']:,}"
-        )
-        lines.append(f"  {split}: {n:,} examples; by label: {labels}; {lengths}")
+        counts = manifest.label_counts[split]
+        labels = f"by label: {' '.join(f'{n:,}' for n in counts)}; " if len(counts) > 1 else ""
+        lengths = spread(manifest.token_percentiles[split], unit)
+        if targets := manifest.token_percentiles.get(f"{split} targets"):
+            lengths += f"; targets {spread(targets, unit)}"
+        lines.append(f"  {split}: {n:,} examples; {labels}{lengths}")
     for rule, accuracy in manifest.baselines.items():
         lines.append(f"  {100 * accuracy['test']:.1f} % on test by {rule}")
+    for split, rules in manifest.trivial.items():
+        for rule, values in rules.items():
+            shown = ", ".join(f"{metric} {value:.2f}" for metric, value in values.items())
+            lines.append(f"  {rule} on {split}: {shown}")
     lines += [f"  note: {note}" for note in manifest.notes]
     return "\n".join(lines)
+
+
+def spread(q: dict[str, int], unit: str) -> str:
+    """Returns the lengths in words. q: percentile -> tokens."""
+    if q["0"] == q["100"]:
+        return f"{q['0']:,} {unit}"
+    return f"{q['0']:,} - {q['100']:,} {unit}, median {q['50']:,}, 95 % up to {q['95']:,}"
 
 
 def defects(path: Path, manifest: Manifest, pixels: bool) -> list[str]:

@@ -7,6 +7,10 @@ ids      unsigned integers, as small as the vocabulary allows, all documents end
 offsets  int64 (examples * documents + 1,): document d of example e is
          ids[offsets[e * documents + d] : offsets[e * documents + d + 1]]
 labels   uint8 (examples,)
+
+Tasks whose answers are texts (data_prep/pairs.py) have besides
+    <data.root>/<task>/<variant>/tokenizer.json
+    <data.root>/<task>/<variant>/{val,test}/references.jsonl     a list of texts an example
 """
 
 import hashlib
@@ -23,6 +27,7 @@ from lra.files import replacing, sha256
 
 SPLITS = ("train", "val", "test")
 ARRAYS = ("ids", "offsets", "labels")
+REFERENCES, TOKENIZER = "references.jsonl", "tokenizer.json"
 
 
 class Picked(NamedTuple):
@@ -71,13 +76,16 @@ class Manifest(BaseModel):
     label_counts: dict[str, list[int]]
     token_percentiles: dict[str, dict[str, int]]
     baselines: dict[str, dict[str, float]]  # name -> split -> accuracy of a trivial rule
+    trivial: dict[str, dict[str, dict[str, float]]] = {}  # split -> rule -> metric -> value
+    tokenizer: str | None = None  # the sum of tokenizer.json
     notes: list[str] = []  # defects and duplicates that a user should know of
     sha256: dict[str, dict[str, str]]  # split -> array -> sum
 
     @property
     def fingerprint(self) -> str:
         """The hash of the data themselves: equal files made in another way have the same hash."""
-        what = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
+        what: list = [self.task, self.variant, self.documents, self.vocabulary, self.sha256]
+        what += [self.tokenizer] if self.tokenizer else []
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -118,9 +126,16 @@ def read_manifest(path: Path) -> Manifest | None:
         ) from error
 
 
-def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
+def pack(
+    path: Path,
+    splits: dict[str, Split],
+    references: dict[str, list[list[str]]] | None = None,
+    tokenizer: str | None = None,
+    **facts,
+) -> Manifest:
     """Writes the splits, then the manifest, and returns the manifest.
 
+    references: split -> the texts that score each example. tokenizer: the content of its file.
     Data without a manifest do not count as a data set, so a process that is stopped leaves none.
     """
     (path / "manifest.json").unlink(missing_ok=True)
@@ -130,10 +145,21 @@ def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
             with replacing(path / name / f"{array}.npy") as temporary:
                 _save(temporary, values)
         sums[name] = {array: sha256(path / name / f"{array}.npy") for array in ARRAYS}
+        if name in (references or {}):
+            with replacing(path / name / REFERENCES) as temporary:
+                lines = [json.dumps(texts) + "\n" for texts in references[name]]
+                temporary.write_text("".join(lines), encoding="utf-8")
+            sums[name][REFERENCES] = sha256(path / name / REFERENCES)
         lengths = np.diff(split.offsets)
-        percentiles[name] = {
-            str(q): int(np.percentile(lengths, q)) for q in (0, 5, 25, 50, 75, 95, 100)
-        }
+        if references is None:
+            percentiles[name] = percentiles_of(lengths)
+        else:
+            percentiles[name] = percentiles_of(lengths[0::2])
+            percentiles[f"{name} targets"] = percentiles_of(lengths[1::2])
+    if tokenizer is not None:
+        with replacing(path / TOKENIZER) as temporary:
+            temporary.write_text(tokenizer, encoding="utf-8")
+        facts["tokenizer"] = sha256(path / TOKENIZER)
     num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
     manifest = Manifest(
         counts={name: len(split.labels) for name, split in splits.items()},
@@ -148,6 +174,10 @@ def pack(path: Path, splits: dict[str, Split], **facts) -> Manifest:
     with replacing(path / "manifest.json") as temporary:
         temporary.write_text(json.dumps(manifest.model_dump(), indent=1) + "\n")
     return manifest
+
+
+def percentiles_of(lengths: np.ndarray) -> dict[str, int]:
+    return {str(q): int(np.percentile(lengths, q)) for q in (0, 5, 25, 50, 75, 95, 100)}
 
 
 def _save(path: Path, values: np.ndarray | Picked) -> None:
@@ -166,11 +196,37 @@ def _save(path: Path, values: np.ndarray | Picked) -> None:
 
 def load(path: Path, manifest: Manifest, split: str) -> Split:
     """Maps one split after checking it against the manifest's sums; raises UserError."""
-    for array, expected in manifest.sha256[split].items():
-        file = path / split / f"{array}.npy"
-        if not file.exists() or sha256(file) != expected:
-            raise UserError(
-                f"{file} is not the file that its manifest describes (truncated or altered): "
-                f"delete {path} and type the command again to make the data."
-            )
+    for name, expected in manifest.sha256[split].items():
+        file = path / split / (name if name == REFERENCES else f"{name}.npy")
+        _must_be_whole(file, expected, path)
     return Split(*(np.load(path / split / f"{a}.npy", mmap_mode="r") for a in ARRAYS))
+
+
+class Texts(NamedTuple):
+    """What packed texts have beside ids. folder: with the tokenizer. references: split -> a list of
+    texts an example, of the splits that texts score."""
+
+    folder: Path
+    references: dict[str, list[list[str]]]
+
+
+def load_texts(path: Path, manifest: Manifest) -> Texts:
+    """Returns the tokenizer's folder and the references, checked; raises UserError."""
+    if manifest.tokenizer is not None:
+        _must_be_whole(path / TOKENIZER, manifest.tokenizer, path)
+    references = {}
+    for split, sums in manifest.sha256.items():
+        if REFERENCES in sums:
+            file = path / split / REFERENCES
+            _must_be_whole(file, sums[REFERENCES], path)
+            lines = file.read_text(encoding="utf-8").splitlines()
+            references[split] = [json.loads(line) for line in lines]
+    return Texts(path, references)
+
+
+def _must_be_whole(file: Path, expected: str | None, path: Path) -> None:
+    if not file.exists() or sha256(file) != expected:
+        raise UserError(
+            f"{file} is not the file that its manifest describes (truncated or altered): "
+            f"delete {path} and type the command again to make the data."
+        )

@@ -127,8 +127,9 @@ def hydra_exit_code(main: Callable[[], object], text: str) -> int:
 
 def run_help(text: str) -> str:
     """Returns the help of run.py: examples, the choices of conf/, and its keys with defaults."""
-    groups = ("task", "model", "filter", "protocol", "trainer", "logger")
-    names = {group: config.choices_of(group) for group in groups} | {"task": config.tasks()}
+    groups = ("task", "model", "filter", "protocol", "generation", "trainer", "logger")
+    names = {group: config.choices_of(group) for group in groups}
+    names["task"] = [*config.tasks(), *config.text_tasks()]
     choices = [f"  {f'{group}=':10} {' | '.join(found)}" for group, found in names.items()]
     lines = [
         "examples:",

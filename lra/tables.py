@@ -6,8 +6,9 @@ python -m lra.tables modified=true                 modified rows, too
 python -m lra.tables results.root=results/board    the board alone, and the README's short table
 
 Prints the tables, and writes <results.root>/tables/: scores (each task by itself), papers (the
-papers' accuracy tables, ours beside them) and efficiency (speed and memory by length), each as .md,
-.csv and .tex; tables.tex joins the latter. A switch has a folder of its own, tables-modified/.
+papers' accuracy tables, ours beside them), efficiency (speed and memory by length) and
+summarization (tasks whose answers are texts), each as .md, .csv and .tex; tables.tex joins the
+latter. A switch has a folder of its own, tables-modified/.
 """
 
 import sys
@@ -21,7 +22,7 @@ from lra.errors import UserError
 from lra.files import make_folder, replacing
 from lra.machine import ROOT
 from lra.report.groups import newest
-from lra.report.tables import efficiency, papers, scores, short
+from lra.report.tables import efficiency, papers, scores, short, summarization
 from lra.report.tables.table import Document, latex_document
 from lra.store import runs
 
@@ -42,8 +43,12 @@ def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[
     chosen = [row for row in every if modified or not row.modified]
     measurements = records.read_both(results)
     made = []
+    texts = [row for row in every if row.objective in summarization.OBJECTIVES]
+    chosen = [row for row in chosen if row not in texts]
     if chosen:
         made += [scores.document(chosen), papers.document(chosen, verified_only)]
+    if texts := [row for row in texts if modified or summarization.belongs(row)]:
+        made.append(summarization.document(texts, verified_only))
     if measurements:
         made.append(efficiency.document(measurements, verified_only))
     return made

@@ -1,6 +1,7 @@
 """Text: the sentiment of IMDb reviews (Maas et al., ACL 2011), read byte by byte.
 
-Ids are the bytes of the file, 0-255; a review is cut to the variant's seq_len. LRA's test split is
+Ids are the bytes of the file, 0-255, or with a tokenizer (variant word_pieces_512) those of a
+pretrained model; a review is cut to the variant's seq_len. LRA's test split is
 the original one. LRA has no val split and validates on test; here val is 10 % of train, drawn by
 data.seed, and reviews that begin alike (duplicates) stay on one side. The variants *_test_as_val
 follow LRA: all of train is kept, and val is a copy of test.
@@ -15,7 +16,9 @@ import numpy as np
 from data_prep import archive, sources
 from data_prep.baselines import baselines
 from data_prep.download import Download
-from data_prep.pack import Manifest, pack, split_of
+from data_prep.pack import Manifest, Split, pack, split_of
+from data_prep.pairs import encode, framed, tokenizer_of
+from lra import tokenizer
 from lra.errors import UserError
 from lra.progress import progress
 
@@ -54,9 +57,14 @@ def make(task, data, path: Path) -> Manifest:
         )
         for name, reviews in chosen.items()
     }
+    by_bytes, codes = splits, None
+    if task.get("tokenizer"):
+        codes = tokenizer_of(task, ())
+        splits = {name: pieces(reviews, codes, rules.seq_len) for name, reviews in chosen.items()}
     return pack(
         path,
         splits,
+        tokenizer=codes and codes.to_str(),
         task=task.name,
         variant=task.variant,
         source=sources.describe(origin, REVIEW),
@@ -67,14 +75,22 @@ def make(task, data, path: Path) -> Manifest:
             "seq_len": rules.seq_len,
             "val": rules.val,
         },
-        vocabulary=BYTES,
+        vocabulary=[] if codes else BYTES,
         documents=1,
-        baselines=baselines(splits, 1, "bag of bytes"),
+        baselines=baselines(by_bytes, 1, "bag of bytes"),
         notes=[
             f"{repeated} training reviews repeat another; {shared} texts of test are also in train "
             "(as in the original)"
         ],
     )
+
+
+def pieces(reviews: list[Review], codes, seq_len: int) -> Split:
+    """Returns the split of the reviews in a pretrained model's word pieces."""
+    first, last = tokenizer.ends(codes)
+    texts = [text.decode(errors="replace") for text, _ in reviews]
+    ids = [framed(each, first, last, seq_len) for each in encode(codes, texts)]
+    return split_of(ids, [label for _, label in reviews])
 
 
 def read(origin: Path) -> tuple[list[Review], list[Review]]:

@@ -7,7 +7,7 @@ name.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -84,8 +84,14 @@ def typed_overrides() -> list[str]:
 
 
 def models() -> list[str]:
-    """Returns the choices of model=."""
-    return _names("model")
+    """Returns the models of the arena: the choices of model= on the shared trunk."""
+    return [name for name in _names("model") if not _file("model", name).get("pretrained")]
+
+
+def models_for(task: Any) -> list[str]:
+    """Returns the choices of model= that answer as a task wants: with texts, or with labels."""
+    wanted = task.get("answers")
+    return [name for name in _names("model") if _file("model", name).get("answers") == wanted]
 
 
 def filters() -> list[str]:
@@ -94,9 +100,19 @@ def filters() -> list[str]:
 
 
 def tasks(in_mean: bool = False) -> list[str]:
-    """Returns the choices of task=, in the order of the tables. in_mean: only tasks in the mean."""
+    """Returns the arena's tasks, in the order of the tables. in_mean: only tasks in the mean."""
+    names = _in_order(lambda facts: facts.get("answers") != "text")
+    return [name for name in names if _file("task", name).get("in_mean", True) or not in_mean]
+
+
+def text_tasks() -> list[str]:
+    """Returns the choices of task= whose answers are texts, in the order of the tables."""
+    return _in_order(lambda facts: facts.get("answers") == "text")
+
+
+def _in_order(wanted: Callable[[Any], bool]) -> list[str]:
     facts = {name: _file("task", name) for name in _names("task")}
-    names = [name for name in facts if facts[name].get("in_mean", True) or not in_mean]
+    names = [name for name in facts if wanted(facts[name])]
     return sorted(names, key=lambda name: (facts[name].get("order", len(facts)), name))
 
 
@@ -107,7 +123,7 @@ def title(task: str) -> str:
 
 def cost(model: str) -> str:
     """Returns how a model's time grows with the length; - for a model that is gone."""
-    return _file("model", model).get("cost", "-") if model in models() else "-"
+    return _file("model", model).get("cost", "-") if model in _names("model") else "-"
 
 
 def own_block(model: str) -> bool:
@@ -160,8 +176,12 @@ def _defaults(path: str) -> list[dict[str, str]]:
     return [entry for entry in plain(tree).get("defaults", []) if isinstance(entry, dict)]
 
 
-def trunk_net() -> dict[str, Any]:
-    """Returns model.net as every model has it: a class and what its arguments follow."""
+def usual_net(model: str | None) -> dict[str, Any]:
+    """Returns model.net as a model has it untyped: a class and what its arguments follow."""
+    facts = _file("model", model) if model in _names("model") else {}
+    if facts.get("pretrained"):
+        base = "bart" if facts.get("answers") == "text" else "encoder"
+        return plain(_file("base", base).net) | plain(facts.get("net", OmegaConf.create()))
     return plain(_file("base", "trunk").net)
 
 

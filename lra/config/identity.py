@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from lra.config import inherit
 from lra.config.composition import (
     CONF,
     choices,
@@ -22,7 +23,7 @@ from lra.config.composition import (
     label,
     plain,
     resolved,
-    trunk_net,
+    usual_net,
 )
 from lra.config.schema import check
 from lra.errors import UserError
@@ -40,13 +41,19 @@ ENVIRONMENT = {
     "wait",
     "energy",
     "evaluate",
+    "init",  # the hash of its weights stands for it (Configuration.identity)
     "source",  # a label; the values it speaks of count themselves
     "trainer",
-    "model.cost",  # a label, too
+    "model.cost",  # labels, too
+    "model.answers",
+    "model.pretrained",
+    "task.answers",
+    "task.own_rouge",
     "task.title",
     "task.order",
     "task.in_mean",
     "task.maker",  # the module that makes the data, for which their fingerprint stands
+    "task.tokenizer",  # the fingerprint again
 }
 
 # Settings that count by others: model.net follows them (a typed part of it counts itself), and the
@@ -58,7 +65,7 @@ ELSEWHERE = {"model.net", "task.variants"}
 ADDED: dict[str, Any] = {}
 
 # Words that choose among the protocol's own configurations: alone, they modify nothing.
-CHOICES = {"task", "task.variant", "objective", "model", "filter", "protocol", "seed"}
+CHOICES = {"task", "task.variant", "objective", "model", "filter", "protocol", "seed", "init"}
 
 
 class Configuration:
@@ -71,6 +78,8 @@ class Configuration:
         """overrides: the words from which cfg was composed."""
         _nothing_taken_out(overrides)
         _everything_is_read(overrides)
+        self._typed_init = cfg.init
+        inherit.adopt(cfg, overrides)
         check(cfg)
         self.cfg, self.overrides = cfg, overrides
         self._check_used()
@@ -85,10 +94,23 @@ class Configuration:
         """The model's name in tables and folders."""
         return label(self.cfg.model.name, self.cfg.model.filter)
 
+    @property
+    def inherited(self) -> dict[str, str | None] | None:
+        """The weights and the tokenizer that the run begins with; None without any."""
+        cfg = self.cfg
+        words = dict(word.split("=", 1) for word in self.overrides if "=" in word)
+        typed = {"init": self._typed_init, "tokenizer": words.get("task.tokenizer")}
+        if not any(typed.values()):
+            return None
+        return typed | {"sha256": cfg.init and inherit.digest(cfg.init)}
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result, nested; rows store them as `config`."""
-        return identity(resolved(self.cfg))
+        found = identity(resolved(self.cfg))
+        if self.cfg.init is not None:
+            found["init"] = inherit.digest(self.cfg.init)
+        return found
 
     @cached_property
     def modified(self) -> dict[str, list]:
@@ -109,7 +131,7 @@ class Configuration:
     def _reference(self) -> DictConfig:
         """Returns the protocol's own configuration of this task, model and seed."""
         cfg = self.cfg
-        return compose(
+        reference = compose(
             [
                 f"task={cfg.task.name}",
                 f"task.variant={cfg.task.variant}",
@@ -119,11 +141,17 @@ class Configuration:
                 f"seed={cfg.seed}",
             ]
         )
+        reference.init = cfg.init
+        if cfg.task.get("tokenizer") is not None:
+            reference.task.tokenizer = cfg.task.tokenizer
+        inherit.adopt(reference, [])
+        return reference
 
     def _check_used(self) -> None:
         """Raises UserError for a changed setting of attention that this model does not read: its
         row would claim it."""
-        followed = list(flatten(plain(self.cfg.model.block)).values())
+        built = self.cfg.model.get("block", self.cfg.model.net)
+        followed = list(flatten(plain(built)).values())
         for key in ("n_heads", "d_qkv", "attention_dropout"):
             if f"${{model.{key}}}" not in followed and f"model.{key}" in self.modified:
                 raise UserError(f"model={self.cfg.model.name} has no {key}: leave model.{key} out.")
@@ -145,10 +173,11 @@ def identity(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _typed_net(tree: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of model.net that does not only follow other settings."""
-    flat, net = flatten(tree), tree.get("model", {}).get("net", {})
+    model = tree.get("model", {})
+    flat, net, as_usual = flatten(tree), model.get("net", {}), usual_net(model.get("name"))
 
     def follows(key: str, value: Any) -> bool:
-        usual = trunk_net().get(key)
+        usual = as_usual.get(key)
         if value == usual or not str(usual).startswith("${"):
             return value == usual
         path = usual[2:-1]  # a group (the block) or a setting

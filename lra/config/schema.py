@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from lra.config.composition import flatten, own_block, plain, resolved
+from lra.config.composition import flatten, models_for, own_block, plain, resolved
 from lra.errors import UserError, one_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -86,8 +86,8 @@ class Trainer(Group):
     checkpoint_seconds: NonNegativeFloat
 
 
-class Trunk(BaseModel):
-    """Settings shared by all models; a mixer's constructor checks its own."""
+class Sizes(BaseModel):
+    """Settings of all models."""
 
     d_model: PositiveInt
     n_layers: PositiveInt
@@ -96,6 +96,11 @@ class Trunk(BaseModel):
     seq_len: PositiveInt
     dropout: Probability
     attention_dropout: Probability
+
+
+class Trunk(Sizes):
+    """Settings of the models on the shared trunk; a mixer's constructor checks its own."""
+
     d_qkv: PositiveInt | None
     init_std: NonNegativeFloat
     padding_token: bool
@@ -111,6 +116,7 @@ class Settings(Group):
     wait: bool
     energy: bool
     evaluate: Text | None
+    init: Text | None
     score_test: bool
     batch_size: PositiveInt
     bucket_by_length: bool
@@ -129,13 +135,15 @@ class Settings(Group):
 def check(cfg: DictConfig) -> None:
     """Validates cfg in place. Raises UserError for an invalid or a missing setting."""
     check_data(cfg)
+    _answers_fit(cfg)
     _all_given(cfg)
     for group in (cfg.model, cfg.objective):
         _whole_numbers(group)
     values = resolved(cfg)
     _replace(cfg, _validated(Settings, {key: values[key] for key in Settings.model_fields}))
-    trunk = {key: cfg.model[key] for key in Trunk.model_fields}
-    _replace(cfg.model, _validated(Trunk, trunk, "model."))
+    sizes = Trunk if "block" in cfg.model else Sizes
+    given = {key: cfg.model[key] for key in sizes.model_fields}
+    _replace(cfg.model, _validated(sizes, given, "model."))
     _fits(cfg)
 
 
@@ -165,9 +173,35 @@ def _all_given(cfg: DictConfig) -> None:
         )
 
 
+def _answers_fit(cfg: DictConfig) -> None:
+    """Raises UserError for a model that does not fit the task, or cannot begin as asked to."""
+    texts = [side for side in (cfg.model, cfg.task) if side.get("answers") == "text"]
+    if len(texts) == 1:
+        gives, wants = ("a text", "a label") if texts[0] is cfg.model else ("a label", "a text")
+        raise UserError(
+            f"model={cfg.model.name} gives {gives}, and task={cfg.task.name} wants {wants}: choose "
+            f"model={' or '.join(models_for(cfg.task)[:4])}."
+        )
+    if cfg.model.get("pretrained") == "always" and cfg.init is None:
+        raise UserError(
+            f"model={cfg.model.name} begins with the weights of a pretrained encoder: name its "
+            "folder with init=..."
+        )
+    if cfg.model.get("pretrained") == "always" and cfg.task.get("tokenizer") is None:
+        raise UserError(
+            f"model={cfg.model.name} reads the word pieces of its tokenizer: choose task=text "
+            "task.variant=word_pieces_512."
+        )
+    if cfg.init is not None and "init" not in cfg.model.net:
+        raise UserError(
+            f"init={cfg.init}: model={cfg.model.name} cannot begin with pretrained weights: choose "
+            "model=bart, fourier_bart, encoder or fourier_encoder, or leave init out."
+        )
+
+
 def _fits(cfg: DictConfig) -> None:
     """Raises UserError for settings that are valid alone and do not go together."""
-    if cfg.model.input == "continuous" and not cfg.task.pixels:
+    if cfg.model.get("input") == "continuous" and not cfg.task.pixels:
         raise UserError(
             f"model.input=continuous reads grey values, and task={cfg.task.name} has none: leave "
             "it out, or choose task=image, pathfinder or pathx."
@@ -177,7 +211,7 @@ def _fits(cfg: DictConfig) -> None:
             f"filter={cfg.model.filter} does not go with model={cfg.model.name}, which has a "
             "block of its own: leave one of them out."
         )
-    for layer in cfg.model.block.get("filter_layers", []):
+    for layer in cfg.model.get("block", {}).get("filter_layers", []):
         if layer not in range(cfg.model.n_layers):
             raise UserError(
                 f"model.block.filter_layers={cfg.model.block.filter_layers}: there are "

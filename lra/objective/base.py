@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from hydra.utils import instantiate
@@ -46,13 +46,29 @@ class Objective(ABC):
 
     headline: ClassVar[Metric]  # on test: ranks the models and heads the tables
     selection: ClassVar[Metric]  # on val: chooses the weights and the setting
+    inherits: ClassVar[bool] = False  # its weights are there to begin other runs with (init=...)
+    labelled: ClassVar[bool] = True  # the packed labels are its targets, and stored for all rows
 
     def __init__(self, name: str, outputs: int | None):
         self.name, self.outputs = name, outputs
 
+    def attach(self, texts) -> None:  # noqa: B027 (most need none)
+        """Takes what the packed data have beside ids and labels, before the first batch: the folder
+        of a tokenizer, and the references of each split (data_prep/pack.py: Texts)."""
+
+    def targets(self, labels: np.ndarray, indices: list[int], split: str) -> Any:
+        """Returns the targets that `score` compares with: the labels, or texts.
+
+        labels: of the examples at `indices` of the split, in the same order."""
+        return labels
+
+    def units(self, batch: Batch) -> float:
+        """Returns the weight of a batch's loss where batches are put together: its examples."""
+        return len(batch.indices)
+
     @abstractmethod
     def loss(self, net: Net, batch: Batch) -> "Tensor":
-        """Returns the mean over the batch's examples, a scalar in float32."""
+        """Returns the mean over the batch's units, a scalar in float32."""
 
     @abstractmethod
     def evaluate(self, net: Net, batch: Batch, split: str) -> "Tensor":
@@ -65,15 +81,21 @@ class Objective(ABC):
 
     @abstractmethod
     def score(
-        self, predictions: Predictions, targets: np.ndarray, split: str = "test"
+        self, predictions: Predictions, targets: Any, split: str = "test"
     ) -> dict[str, Score]:
-        """Returns every metric by name: on val at least `selection`, on test `headline`."""
+        """Returns every metric by name: on val at least `selection`, on test `headline`.
+
+        targets: labels (n,), or a list of texts an example."""
 
     @abstractmethod
-    def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray | None:
+    def values(self, predictions: Predictions, targets: Any) -> np.ndarray | None:
         """Returns (n,), one value an example, bool for a share, so that models can be compared
         example by example. The mean of the values is the headline metric; None if the metric is not
         a mean."""
+
+    def details(self, predictions: Predictions, targets: Any) -> dict[str, np.ndarray]:
+        """Returns metric -> (n,), scores that are stored beside the row, one an example."""
+        return {}
 
     def dummy_targets(self, examples: int, rng: np.random.Generator) -> np.ndarray:
         """Returns targets for random inputs, where only time and memory count."""
@@ -83,7 +105,7 @@ class Objective(ABC):
         """Returns the loss of a model that knows the label frequencies alone; None: unknown."""
         return None
 
-    def trivial(self, baselines: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    def trivial(self, manifest) -> dict[str, dict[str, float]]:
         """Returns the trivial rules of the packed data that score the headline metric: rule ->
         split -> value. The rules are classifiers, so any other objective has none."""
         return {}
@@ -93,4 +115,8 @@ def named(name: str) -> Objective | None:
     """Returns the objective of a row, to read its predictions; None where its yaml is gone."""
     if name not in config.objectives():
         return None
-    return instantiate(config.objective_file(name), outputs=None)
+    facts = config.plain(config.objective_file(name))
+    untied = {
+        key: value for key, value in facts.items() if not str(value).startswith(("${", "???"))
+    }
+    return instantiate(untied, outputs=None)

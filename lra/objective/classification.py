@@ -1,7 +1,7 @@
 """One class an example, learned by cross-entropy and scored by accuracy."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,12 +33,12 @@ class Classification(Objective):
         return classes.astype(np.uint8 if kept.shape[1] <= 256 else np.uint16)
 
     def score(
-        self, predictions: Predictions, targets: np.ndarray, split: str = "test"
+        self, predictions: Predictions, targets: Any, split: str = "test"
     ) -> dict[str, Score]:
         right = self.values(predictions, targets)
         return {ACCURACY.name: share_score(int(right.sum()), len(right))}
 
-    def values(self, predictions: Predictions, targets: np.ndarray) -> np.ndarray:
+    def values(self, predictions: Predictions, targets: Any) -> np.ndarray:
         return np.asarray(predictions) == targets
 
     def dummy_targets(self, examples: int, rng: np.random.Generator) -> np.ndarray:
@@ -49,5 +49,5 @@ class Classification(Objective):
         total = sum(label_counts)
         return -sum(c / total * math.log(c / total) for c in label_counts if c)
 
-    def trivial(self, baselines: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        return baselines
+    def trivial(self, manifest) -> dict[str, dict[str, float]]:
+        return manifest.baselines

@@ -91,3 +91,19 @@ def mean_score(values: np.ndarray) -> Score:
     error = float(np.std(values, ddof=1)) / n**0.5 if n > 1 else 0.0
     half = NormalDist().inv_cdf(0.975) * error
     return Score(value=mean, n=n, low=mean - half, high=mean + half)
+
+
+def ratio_score(totals: np.ndarray, weights: np.ndarray) -> Score:
+    """Returns sum(totals) / sum(weights), both (n,), with the normal interval of a ratio."""
+    value = float(totals.sum() / weights.sum())
+    errors = mean_score(value + (totals - value * weights) / weights.mean())
+    return Score(value=value, n=len(totals), low=errors.low, high=errors.high)
+
+
+def bootstrap_score(values: np.ndarray, samples: int = 2000) -> Score:
+    """Returns the mean of one value an example (n,) with the interval of the percentiles of its
+    resampled means. The resampling has a seed of its own: equal values give equal intervals."""
+    rng, n = np.random.default_rng(0), len(values)
+    means = [values[rng.integers(0, n, n)].mean() for _ in range(samples)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Score(value=float(values.mean()), n=n, low=float(low), high=float(high))

@@ -22,6 +22,11 @@ def efficiency(verified_only: bool = False) -> pd.DataFrame:
     return _read("efficiency.csv", verified_only)
 
 
+def summarization(verified_only: bool = False) -> pd.DataFrame:
+    """Returns task, method, metric, value, status, source, locator."""
+    return _read("summarization.csv", verified_only)
+
+
 def _read(name: str, verified_only: bool) -> pd.DataFrame:
     frame = pd.read_csv(FOLDER / name)
     for column in frame.select_dtypes(exclude=["number", "bool"]):

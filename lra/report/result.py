@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -54,6 +55,10 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
     pairs = [("test", row.headline.sentence(row.test_score) if row.test else "not scored")]
     if row.at_chance:
         pairs[0] = ("test", pairs[0][1] + ", at chance")
+    others = {name: score for name, score in (row.test or {}).items() if name != row.headline.name}
+    if others:
+        told = [f"{name} {score.value:.4g}" for name, score in others.items()]
+        pairs.append(("also on test", ", ".join(told)))
     pairs.append(("val", row.selection.sentence(row.val_score) + selected))
     pairs += [("board", text) for text in _of_the_board(row, results)] if row.test else []
     if rules := row.baselines:
@@ -64,6 +69,8 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
     if speed.train_examples_per_second:
         evaluated = speed.eval_examples_per_second
         also = f", {evaluated:.0f} in evaluation" if evaluated else ""
+        generated = speed.test_examples_per_second
+        also += f", {generated:.1f} in generation" if generated else ""
         pairs.append(("speed", f"{speed.train_examples_per_second:.0f} examples/s{also}"))
     if memory:
         pairs.append(("peak memory", f"{memory.peak_bytes / 1e6:.0f} MB"))
@@ -74,6 +81,12 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
         ("cell", f"{row.task}/{row.variant}, {row.label}, {row.protocol}, seed {row.seed}"),
         ("device", device(row)),
     ]
+    if row.inherited:
+        given = row.inherited.model_dump(exclude={"sha256"}, exclude_none=True)
+        pairs.append(("began with", ", ".join(f"{key}={path}" for key, path in given.items())))
+    pretrained = Path(results.path) / "work" / row.cell / "pretrained"
+    if pretrained.is_dir():
+        pairs.append(("to begin with it", f"init={pretrained}"))
     if row.modified:
         changed = (
             f"{key}={_typed(ours)} instead of {_typed(theirs)}"

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from hydra.utils import instantiate
 
+import data_prep
+from data_prep.pack import load_texts
 from lra import config, objective
 from lra.cli import explain
 from lra.config import Configuration
@@ -14,12 +17,13 @@ from lra.config.identity import identifier
 from lra.efficiency import records
 from lra.efficiency.records import Measurement
 from lra.errors import UserError
-from lra.objective import Metric, Score, share_score
+from lra.objective import Metric, Objective, Score, share_score
 from lra.objective.base import Predictions
 from lra.report.groups import newest
 from lra.report.leaderboard.lines import provenance
-from lra.report.tables import scores
+from lra.report.tables import scores, summarization
 from lra.store import runs
+from lra.store.cell import find
 from lra.store.row import Row
 from lra.training.network import blueprint, count_parameters, transformer_parameters
 
@@ -50,7 +54,9 @@ def paths(argument: str, stores: Stores) -> list[Path]:
         return [path]
     there = runs.read_all(stores.board)
     every = {file: runs.read(file) for file in sorted(path.rglob("*.json"))}
-    chosen = {id(row) for row in newest(every.values()) if not row.modified}
+    chosen = {
+        id(row) for row in newest(every.values()) if not row.modified or summarization.belongs(row)
+    }
     return [
         file
         for file, row in every.items()
@@ -109,6 +115,8 @@ def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[
         raise _refused(path, f"objective {row.objective} is not here")
     if (row.headline, row.selection) != (of.headline, of.selection):
         raise _refused(path, f"its metrics are not those of objective {row.objective}")
+    if not of.labelled:
+        return _rescore(path, row)
     targets = stores.targets(row.fingerprint)
     if targets is None:
         raise _refused(
@@ -124,6 +132,40 @@ def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[
             path, f"it predicts {len(predicted):,} test examples, and there are {len(targets):,}"
         )
     found = of.score(predicted, targets)
+    _must_agree(path, row, of, found)
+    return predicted, found
+
+
+def _rescore(path: Path, row: Row) -> tuple[Predictions, dict[str, Score]]:
+    """Scores texts on the packed data of this checkout, since no texts are stored with rows;
+    returns both."""
+    try:
+        configuration = Configuration.of(row.overrides)
+        this = find(configuration)
+    except UserError as error:
+        raise _refused(path, str(error)) from error
+    if this is None or this.manifest.fingerprint != row.fingerprint:
+        raise _refused(
+            path,
+            f"its data (fingerprint {row.fingerprint[:16]}) are not packed here: type python -m "
+            f"data_prep {row.task} with the same tokenizer",
+        )
+    of: Objective = instantiate(configuration.cfg.objective)
+    folder = data_prep.folder(configuration.cfg.task, configuration.cfg.data)
+    of.attach(load_texts(folder, this.manifest))
+    predicted = runs.read_values(path)
+    if predicted is None:
+        raise _refused(path, "its predictions are missing")
+    if len(predicted) > this.manifest.counts["test"]:
+        raise _refused(path, "it predicts more test examples than there are")
+    targets = of.targets(np.zeros(0), list(range(len(predicted))), "test")
+    found = of.score(predicted, targets)
+    _must_agree(path, row, of, found)
+    return predicted, found
+
+
+def _must_agree(path: Path, row: Row, of: Objective, found: dict[str, Score]) -> None:
+    """Refuses a row whose claimed scores do not follow from its predictions."""
     if found.keys() != row.test.keys():
         raise _refused(path, f"it has the metrics {', '.join(row.test)}, not {', '.join(found)}")
     for name, claimed in row.test.items():
@@ -139,7 +181,6 @@ def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[
     said = row.val_score
     if row.selection.share and not share_score(said.count, said.n).agrees(said):
         raise _refused(path, "its val interval does not follow from its val score")
-    return predicted, found
 
 
 def _configuration(path: Path, row: Row) -> None:
@@ -219,7 +260,8 @@ def _runs_code(value) -> bool:
 def _printable(path: Path, row: Row) -> None:
     """Prints the row once: one that no table can print would break the board for everybody."""
     try:
-        scores.document([row]).markdown()
+        texts = row.objective in summarization.OBJECTIVES
+        (summarization.document([row], False) if texts else scores.document([row])).markdown()
         curve = path.with_suffix(".csv")
         points = runs.parse_curve(curve) if curve.exists() else []
         if not all(math.isfinite(value) for point in points for value in point):
@@ -233,10 +275,13 @@ def add(path: Path, row: Row, stores: Stores, origin: str | None) -> Path:
     """Stores a checked row, its predictions, its curve and the labels of its data on the board.
     origin: the submitter; None for a maintainer's row."""
     curve = path.with_suffix(".csv")
-    runs.write_targets(stores.board, row.fingerprint, stores.targets(row.fingerprint))
+    targets = stores.targets(row.fingerprint)
+    if targets is not None:
+        runs.write_targets(stores.board, row.fingerprint, targets)
     return runs.write(
         stores.board / "runs" / row.task / row.label,
         row.model_copy(update={"origin": origin}),
         runs.read_values(path),
         runs.parse_curve(curve) if curve.exists() else None,
+        runs.read_details(path),
     )

@@ -49,6 +49,11 @@ class Cell:
         """The weights that the test split is scored with, for evaluate=..."""
         return self.work / "selected.ckpt"
 
+    @property
+    def pretrained(self) -> Path:
+        """The folder that init=... of other runs names."""
+        return self.work / "pretrained"
+
     @contextmanager
     def claimed(self, cfg: DictConfig, wait: bool) -> Iterator[Claim]:
         """Claims the cell for one worker, and removes the half-written files of a killed one."""

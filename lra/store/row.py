@@ -31,6 +31,7 @@ class Speed(Record):
     train_data_seconds: float | None = None
     train_examples_per_second: float | None = None
     eval_examples_per_second: float | None = None
+    test_examples_per_second: float | None = None  # where it is not scored as val is: generation
     steps_timed: int = 0
 
 
@@ -46,6 +47,14 @@ class Resume(Record):
 
     step: int
     changed: dict[str, list[Any]]
+
+
+class Inherited(Record):
+    """The weights and the tokenizer that a run began with, as typed; sha256: of the weights."""
+
+    init: str | None = None
+    sha256: str | None = None
+    tokenizer: str | None = None
 
 
 class Row(Record):
@@ -73,6 +82,7 @@ class Row(Record):
     budget_source: str | None
     follows: str | None = None  # the repository whose sizes and budget these are, whole
     seed: int
+    inherited: Inherited | None = None
     commit: str | None
     dirty: bool | None
     modified: dict[str, list[Any]]  # empty: conforming
@@ -107,6 +117,7 @@ class Row(Record):
     finished: str
     # what else a table needs
     baselines: dict[str, dict[str, float]]  # trivial rule -> split -> headline metric
+    trivial: dict[str, dict[str, float]] = {}  # trivial rule -> metric -> value on test
     config: dict[str, Any]  # the identity
 
     def found(self, root: Path | None, yours: bool) -> "Row":
@@ -164,6 +175,9 @@ class Row(Record):
             words.append(f"objective={self.objective}")
         words += config.choices(self.model, self.filter)
         words += [f"protocol={self.protocol}", f"seed={self.seed}"]
+        if self.inherited:
+            words += [f"init={self.inherited.init}"] * bool(self.inherited.init)
+            words += [f"task.tokenizer={self.inherited.tokenizer}"] * bool(self.inherited.tokenizer)
         for key, (_, ours) in self.modified.items():
             if key.startswith("data."):  # of the variant's rules (Configuration.modified)
                 key = f"task.variants.{self.variant}.{key.removeprefix('data.')}"

@@ -8,6 +8,7 @@ Beside it, .npy (.jsonl where predictions are texts) holds the prediction of eac
 the order of the packed split; labels/<fingerprint> holds the targets, once for all rows on one data
 set, so that models can be compared example by example where the data are not at hand. .csv is the
 curve: at each validation the step, the mean training loss since the one before, and the val metric.
+Where texts are scored, .scores.csv has each test example's scores; the references are not stored.
 """
 
 import io
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Curve = list[tuple[int, float, float]]  # step, training loss, val metric
+DETAILS = ".scores.csv"
 CURVE_HEADER = "step,train_loss,val_"  # and the metric's name
 
 
@@ -38,6 +40,7 @@ def write(
     row: Row,
     predictions: Predictions | None = None,
     curve: Curve | None = None,
+    details: dict[str, np.ndarray] | None = None,
 ) -> Path:
     """Stores the row under the next free attempt number, its predictions and curve before it, so
     that no reader sees a row without them. Raises UserError where the disk refuses."""
@@ -47,6 +50,8 @@ def write(
         beside[ending] = content
     if curve:
         beside[".csv"] = _csv(curve, row.selection.name)
+    if details:
+        beside[DETAILS] = _table(details)
     attempt = 1 + max((r.attempt for r, _ in read_cell(folder, row.cell)), default=0)
     while True:
         row = row.model_copy(update={"attempt": attempt})
@@ -94,6 +99,30 @@ def read_values(path: Path) -> Predictions | None:
 def _csv(curve: Curve, metric: str) -> bytes:
     lines = [f"{step},{loss:.6g},{value:.6g}" for step, loss, value in curve]
     return ("\n".join([f"{CURVE_HEADER}{metric}", *lines]) + "\n").encode()
+
+
+def _table(columns: dict[str, np.ndarray]) -> bytes:
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    lines = [",".join(f"{value:.6g}" for value in row) for row in rows]
+    return ("\n".join([",".join(columns), *lines]) + "\n").encode()
+
+
+def read_details(path: Path | None) -> dict[str, np.ndarray]:
+    """Returns metric -> (n,), the scores of each test example of the row at `path`; empty where
+    none are stored. Raises UserError for a damaged file."""
+    path = path and path.with_suffix(DETAILS)
+    if path is None or not path.exists():
+        return {}
+    try:
+        return _columns(path)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: restore it.") from error
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    header, *lines = path.read_text().splitlines() or [""]
+    values = np.array([[float(value) for value in line.split(",")] for line in lines])
+    return dict(zip(header.split(","), values.T, strict=True))
 
 
 def read_curve(row: Row) -> "pd.DataFrame | None":
@@ -146,6 +175,8 @@ def values(row: Row) -> np.ndarray | None:
     """Returns (n,), the row's headline metric by test example (bool for a share); None where its
     predictions or the targets are not stored beside it. Raises UserError where these contradict
     the row."""
+    if (details := read_details(row.path)) and row.headline.name in details:
+        return details[row.headline.name]
     of = objective.named(row.objective)
     predicted = predictions(row)
     true = None if predicted is None else targets(row.root, row.fingerprint)

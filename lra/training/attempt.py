@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+import numpy as np
+
 from lra.config import Configuration
 from lra.errors import Diverged, Interrupted, OutOfMemory, UserError
 from lra.machine import commit, is_main_process
@@ -49,6 +51,7 @@ class Attempt:
             "budget_source": cfg.source.budget,
             "follows": cfg.source.follows,
             "seed": cfg.seed,
+            "inherited": configuration.inherited,
             "trials": cfg.source.trials,
             "commit": head,
             "dirty": dirty,
@@ -56,7 +59,8 @@ class Attempt:
             "select": cfg.select,
             "environment": {},
             "started": now(),
-            "baselines": objective.trivial(cell.manifest.baselines),
+            "baselines": objective.trivial(cell.manifest),
+            "trivial": cell.manifest.trivial.get("test", {}),
             "config": configuration.identity,
         }
 
@@ -67,6 +71,7 @@ class Attempt:
         predictions: Predictions | None = None,
         targets: Predictions | None = None,
         curve: runs.Curve | None = None,
+        details: dict[str, np.ndarray] | None = None,
     ) -> Row:
         """Stores the row and returns it as stored.
 
@@ -77,7 +82,7 @@ class Attempt:
             self.claim.check()
             if targets is not None:
                 runs.write_targets(self.cell.results, row.fingerprint, targets)
-            path = runs.write(self.cell.rows, row, predictions, curve)
+            path = runs.write(self.cell.rows, row, predictions, curve, details)
             row = runs.read(path)
         return row
 

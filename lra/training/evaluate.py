@@ -7,6 +7,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 import data_prep
+from data_prep.pack import load_texts
 from lra import config
 from lra.config import Configuration
 from lra.config.identity import is_environment
@@ -56,6 +57,7 @@ def evaluate(configuration: Configuration) -> float:
         bucket_by_length=theirs.bucket_by_length,
     )
     objective = instantiate(theirs.objective)
+    objective.attach(load_texts(data_prep.folder(theirs.task, theirs.data), manifest))
     module = Learner(
         instantiate(theirs.model.net),
         objective,

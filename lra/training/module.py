@@ -47,6 +47,7 @@ class Learner(pl.LightningModule):
         self.max_steps, self.seed = max_steps, seed
         self.scores: dict[str, dict[str, Score]] = {}  # split -> scores of the last evaluation
         self.predictions: Predictions | None = None  # of the last test pass
+        self.details: dict[str, np.ndarray] = {}  # its scores by example
         self.outputs_sha256: str | None = None  # of the values it kept of each example, float32
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []  # kept, targets, index
 
@@ -58,12 +59,12 @@ class Learner(pl.LightningModule):
         batch. The gradients of the other parts are summed already."""
         optimizer: Any = self.optimizers(use_pl_optimizer=False)  # the only one
         optimizer.zero_grad()
-        examples = len(batch.indices)
+        examples, units = len(batch.indices), self.objective.units(batch)
         size = self.micro_batch or examples
         mean = torch.zeros((), device=self.device)
         for start in range(0, examples, size):
             part = batch.part(start, start + size)
-            share = len(part.indices) / examples
+            share = self.objective.units(part) / units
             last = start + size >= examples
             with nullcontext() if last else self._no_sync():
                 loss = share * self.objective.loss(self.net, part)
@@ -131,9 +132,12 @@ class Learner(pl.LightningModule):
             parts = [part for rank in gathered for part in rank]
         kept, targets, index = (torch.cat(column) for column in zip(*parts, strict=True))
         order = index.argsort()
-        found, expected = kept[order].numpy(), targets[order].numpy()
+        found, labels = kept[order].numpy(), targets[order].numpy()
+        expected = self.objective.targets(labels, index[order].tolist(), split)
         predictions = self.objective.predictions(found, split)
         self.scores[split] = self.objective.score(predictions, expected, split)
+        if split == "test":
+            self.details = self.objective.details(predictions, expected)
         self._kept = []
         return found, predictions
 

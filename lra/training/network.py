@@ -1,11 +1,17 @@
 """The network of a configuration: whether it can be built, and how many parameters it has."""
 
+import shutil
+from pathlib import Path
+from typing import Any
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from data_prep.pack import TOKENIZER
 from lra.errors import UserError
+from lra.files import replacing_folder
 from models.attention import SoftmaxAttention
 from models.block import Block
 
@@ -36,11 +42,21 @@ def count_parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def transformer_parameters(cfg: DictConfig) -> int:
-    """Returns how many parameters the transformer of the same width, depth and length has."""
+def transformer_parameters(cfg: DictConfig) -> int | None:
+    """Returns how many parameters the transformer of the same width, depth and length has; None for
+    a network that is not on the shared trunk."""
     model = cfg.model
+    if "block" not in model:
+        return None
     with torch.device("meta"):
         trunk = instantiate(model.net, n_layers=0)
         mixer = SoftmaxAttention(model.d_model, n_heads=model.n_heads, d_qkv=model.d_qkv)
         block = Block(model.d_model, layer=0, mixer=lambda _: mixer, d_ff=model.d_ff)
     return count_parameters(trunk) + model.n_layers * count_parameters(block)
+
+
+def save(net: Any, data: Path, to: Path) -> None:
+    """Writes a folder for init=...: a network, and the tokenizer of its packed data."""
+    with replacing_folder(to) as temporary:
+        net.save(temporary)
+        shutil.copy(data / TOKENIZER, temporary / TOKENIZER)

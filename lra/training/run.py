@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 
 import data_prep
+from data_prep.pack import load_texts
 from lra.config import Configuration
 from lra.errors import UserError
 from lra.machine import commit, describe, is_main_process
@@ -23,7 +24,7 @@ from lra.training.data import PackedData
 from lra.training.interrupt import StopSignal
 from lra.training.micro_batch import choose as choose_micro_batch
 from lra.training.module import Learner, seed_everything
-from lra.training.network import count_parameters, transformer_parameters
+from lra.training.network import count_parameters, save, transformer_parameters
 
 
 class Training:
@@ -48,8 +49,10 @@ class Training:
         self.resume_from = cell.last if resumed else None
         runtime.threads(cfg.trainer.threads, resumed)
 
+        self.folder = data_prep.folder(cfg.task, cfg.data)
+        objective.attach(load_texts(self.folder, cell.manifest))
         self.data = PackedData(
-            data_prep.folder(cfg.task, cfg.data),
+            self.folder,
             cell.manifest,
             seq_len=cfg.model.seq_len,
             batch_size=batch_size,
@@ -144,6 +147,8 @@ class Training:
             self.trainer.test(self.module, self.data, verbose=False)
         if is_main_process():
             self.checkpoints.write_selected(self.cell.selected)
+            if self.module.objective.inherits:
+                save(self.module.net, self.folder, self.cell.pretrained)
 
     def progress(self) -> dict:
         """Returns the facts that the row of an unfinished attempt has, too."""
@@ -182,6 +187,7 @@ class Training:
         """Returns the predictions, targets and curve, which are stored beside the row."""
         return {
             "predictions": self.module.predictions,
-            "targets": self.data.test_targets,
+            "details": self.module.details,
+            "targets": self.data.test_targets if self.module.objective.labelled else None,
             "curve": self.watch.curve,
         }

@@ -80,8 +80,8 @@ def test_help_lists_the_keys_with_their_defaults():
 
 def test_the_help_of_run_lists_choices_and_keys():
     text = warm.run(["run.py", "-h"]).stdout
-    task = next(line for line in text.splitlines() if line.startswith("  task="))
-    assert task.split()[1::2] == config.tasks()
+    tasks = text.partition("  task=")[2].partition("  model=")[0]
+    assert tasks.split()[0::2] == [*config.tasks(), *config.text_tasks()]
     assert all(re.search(rf"\b{model}\b", text) for model in config.models())
     assert not re.search(r"\bbase\b", text)
     assert re.search(r"^  seed: 0$", text, re.MULTILINE)

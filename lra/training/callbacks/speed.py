@@ -32,6 +32,7 @@ class Stopwatch(pl.Callback):
         self._steps: list[float] = []
         self._data: list[float] = []
         self._eval: list[float] = []  # examples per second of each batch
+        self._test: list[float] = []  # the same, where test is scored by other means than val
         self._mark = 0.0
         self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
         self._warm = False
@@ -42,11 +43,13 @@ class Stopwatch(pl.Callback):
             "steps": self._steps,
             "data": self._data,
             "eval": self._eval,
+            "test": self._test,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.train_seconds, self._steps = state["train_seconds"], state["steps"]
         self._data, self._eval = state["data"], state["eval"]
+        self._test = state.get("test", [])
 
     def on_train_start(self, trainer, module) -> None:
         self._mark = time.perf_counter()
@@ -85,23 +88,24 @@ class Stopwatch(pl.Callback):
         synchronise(module.device)
         self._eval_at = time.perf_counter()
 
-    def _eval_end(self, trainer, module, batch, batch_idx) -> None:
+    def _eval_end(self, trainer, module, batch, batch_idx, to: list[float]) -> None:
         synchronise(module.device)
         if batch_idx > 0:
             seconds = time.perf_counter() - self._eval_at
-            self._eval.append(trainer.world_size * len(batch.indices) / seconds)
+            to.append(trainer.world_size * len(batch.indices) / seconds)
 
     def on_validation_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         self._eval_start(module)
 
     def on_validation_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
-        self._eval_end(trainer, module, batch, batch_idx)
+        self._eval_end(trainer, module, batch, batch_idx, self._eval)
 
     def on_test_batch_start(self, trainer, module, batch, batch_idx, dataloader_idx=0):
         self._eval_start(module)
 
     def on_test_batch_end(self, trainer, module, out, batch, batch_idx, dataloader_idx=0):
-        self._eval_end(trainer, module, batch, batch_idx)
+        alike = module.objective.headline == module.objective.selection
+        self._eval_end(trainer, module, batch, batch_idx, self._eval if alike else self._test)
 
     @property
     def step_seconds(self) -> float | None:
@@ -114,6 +118,7 @@ class Stopwatch(pl.Callback):
             train_data_seconds=_median(self._data),
             train_examples_per_second=batch_size / self.step_seconds if self._steps else None,
             eval_examples_per_second=_median(self._eval),
+            test_examples_per_second=_median(self._test),
             steps_timed=len(self._steps) * self.WINDOW,
         )
 

@@ -7,7 +7,7 @@ import pytest
 import data_prep
 from data_prep import archive, pack
 from data_prep.tasks import text
-from lra import config
+from lra import config, tokenizer
 from lra.errors import UserError
 from tests import originals
 
@@ -124,3 +124,21 @@ def test_the_real_reviews_trace_back_to_their_files(tmp_path, archives):
             assert int(split.labels[i]) in where["test" if name == "test" else "train", review]
     starts = [{d[: text.ALIKE] for d in documents(splits[name])} for name in ("train", "val")]
     assert not starts[0] & starts[1]
+
+
+def test_a_pretrained_model_s_word_pieces(tmp_path, source):
+    codes = tokenizer.train(["ative film caf\u00e9 neg pos"] * 3, 300)
+    (tmp_path / "model").mkdir()
+    codes.save(str(tmp_path / "model/tokenizer.json"))
+    words = [f"task.tokenizer={tmp_path / 'model'}", "task.variant=word_pieces_512"]
+    words += [f"task.variants.word_pieces_512.counts={originals.COUNTS}".replace("'", "")]
+    words += ["task.variants.word_pieces_512.seq_len=9"]
+    words = [word.replace(" ", "") for word in words]
+    manifest, splits = prepare(tmp_path, source, *words)
+    assert manifest.counts == originals.COUNTS
+    ids, offsets, _ = splits["train"]
+    assert np.diff(offsets).max() == 9
+    assert (ids[offsets[:-1]] == 0).all()
+    assert (ids[offsets[1:] - 1] == 2).all()
+    assert ids[offsets[0] + 1] in codes.encode("train 0").ids
+    assert manifest.baselines["bag of bytes"]["test"] > 0.8  # of the bytes, as without a tokenizer

@@ -1,0 +1,65 @@
+"""ELI5: long answers to questions, with a support document (Fan et al. 2019).
+
+Reads the authors' json (question, document, answer), KILT's json lines (input; output, a list with
+answer and meta.score) and Hugging Face's (title; answers with text and score). Where there are
+several answers the best rated trains, and all score. The source is the question, then the document,
+as in the authors' scripts; KILT and Hugging Face have no document.
+
+Variant `examples`: the ten examples that the authors published, six for training.
+"""
+
+import re
+from pathlib import Path
+
+from data_prep import archive, pairs, sources
+from data_prep.pack import Manifest
+from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+from lra.errors import UserError
+
+FOLDERS = ("eli5", "ELI5")
+EXAMPLES = re.compile(r"(?:^|/)examples_qda_short\.json$")
+PARTS = {"train": slice(6), "val": slice(6, 8), "test": slice(8, None)}
+VERSION = 1  # raise it when the same files give other data
+
+
+def make(task, data, path: Path) -> Manifest:
+    rules = task.variants[task.variant]
+    examples = task.variant == "examples"
+    origin = sources.find(task.name, data, FOLDERS, EXAMPLES if examples else FILE, None)
+    splits = read_examples(origin) if examples else read(origin, pair_of)
+    must_hold(origin, splits, rules.get("counts"))
+    return pack_pairs(path, task, data, origin, splits, VERSION)
+
+
+def read_examples(origin: Path) -> dict[str, list[Pair]]:
+    found = [
+        pair_of(record)
+        for name, stream in archive.members(origin, EXAMPLES)
+        for record in pairs.READERS["json"](stream, name)
+    ]
+    if len(found) < 8:
+        raise UserError(f"{origin} has {len(found)} of the ten examples: {archive.bring()}")
+    return {split: found[part] for split, part in PARTS.items()}
+
+
+def pair_of(record: Record) -> Pair | None:
+    if "question" in record:  # the authors'
+        source = f"{record['question']} {record['document']}"
+        return Pair(str(record.get("id", "")), source, [record["answer"]])
+    if "input" in record:  # KILT
+        rated = [
+            (each.get("meta", {}).get("score", 0), each["answer"])
+            for each in record["output"]
+            if each.get("answer")
+        ]
+        return _pair(record, record["input"], rated)
+    answers = record["answers"]
+    rated = list(zip(answers["score"], answers["text"], strict=True))
+    return _pair(record, record["title"], rated)
+
+
+def _pair(record: Record, question: str, rated: list[tuple[int, str]]) -> Pair | None:
+    """Returns the pair with its answers by their score; None for a question without an answer."""
+    best_first = sorted(rated, key=lambda pair: -pair[0])
+    answers = [answer for _, answer in best_first]
+    return Pair(str(record.get("id", "")), question, answers) if answers else None

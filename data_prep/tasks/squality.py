@@ -1,0 +1,38 @@
+"""SQuALITY: answers to questions about stories of 5,000 words (Wang et al. 2022).
+
+Files with question, document and references. The source is the question, then the story, of which
+seq_len holds the beginning. Each of the four references of a training question is an example, as
+in the authors' work; on val and test the best of the four counts.
+"""
+
+from pathlib import Path
+
+from data_prep import sources
+from data_prep.pack import Manifest
+from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+
+FOLDERS = ("squality", "SQuALITY", "squality.tar.xz")
+VERSION = 1  # raise it when the same files give other data
+
+
+def make(task, data, path: Path) -> Manifest:
+    origin = sources.find(task.name, data, FOLDERS, FILE, None)
+    splits = pairs_of(origin)
+    must_hold(origin, splits, task.variants[task.variant].get("counts"))
+    return pack_pairs(path, task, data, origin, splits, VERSION)
+
+
+def pairs_of(origin: Path) -> dict[str, list[Pair]]:
+    splits = read(origin, pair_of)
+    splits["train"] = [
+        Pair(f"{pair.id}/{n}", pair.document, [reference])
+        for pair in splits["train"]
+        for n, reference in enumerate(pair.references)
+    ]
+    return splits
+
+
+def pair_of(record: Record) -> Pair:
+    references = record.get("references") or [record["summary"]]
+    source = f"{record['question']} {record['document']}"
+    return Pair(str(record.get("id", "")), source, list(references))

@@ -1,0 +1,120 @@
+"""init=...: the folder of weights that a run begins with, and the sizes that follow from it.
+
+A folder has config.json, model.safetensors and a tokenizer: a model of the Hugging Face Hub, or the
+one that a run of task=denoising leaves in results/work/<cell>/pretrained. The sizes in it take the
+place of the protocol's.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from lra import tokenizer
+from lra.errors import UserError
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FILES = (CONFIG, WEIGHTS, "*.json", "*.txt")
+# our names of the sizes, and those of BART's and of BERT's kind of config.json
+SIZES = {
+    "d_model": ("d_model", "hidden_size"),
+    "n_layers": ("encoder_layers", "num_hidden_layers"),
+    "n_heads": ("encoder_attention_heads", "num_attention_heads"),
+    "d_ff": ("encoder_ffn_dim", "intermediate_size"),
+}
+
+
+def adopt(cfg: DictConfig, overrides: list[str]) -> None:
+    """Puts the folder of cfg.init and its sizes into cfg, in place.
+
+    overrides: the words typed. Raises UserError where one of them contradicts the folder, and where
+    the folder or its files are missing.
+    """
+    if cfg.init is not None:
+        cfg.init = str(folder(cfg.init))
+        stored = config_of(cfg.init)
+        sizes = {f"model.{ours}": _first(stored, theirs) for ours, theirs in SIZES.items()}
+        for key, size in sizes.items():
+            group, name = key.split(".")
+            if size is None or "init" not in cfg.model.net:
+                continue
+            if any(word.startswith(f"{key}=") for word in overrides) and cfg[group][name] != size:
+                raise UserError(f"{key}={cfg[group][name]}: {cfg.init} has {size}; leave it out.")
+            cfg[group][name] = size
+    if cfg.task.get("tokenizer") is not None:
+        cfg.task.vocab_size = _vocabulary(cfg)
+
+
+def _vocabulary(cfg: DictConfig) -> int:
+    """Returns the number of ids: the network's where there is one, else the tokenizer's."""
+    if cfg.init is not None and "init" in cfg.model.net:
+        return int(config_of(cfg.init)["vocab_size"])
+    return _size(Path(cfg.task.tokenizer))
+
+
+@lru_cache(maxsize=8)
+def _size(folder: Path) -> int:
+    tokenizer.extra()
+    return int(tokenizer.load(folder).get_vocab_size())
+
+
+def folder(init: str) -> Path:
+    """Returns the folder that init names; a name of the Hub is fetched first."""
+    path = Path(init).expanduser()
+    if not path.exists() and init.count("/") == 1 and not init.startswith((".", "/", "~")):
+        path = _from_hub(init)
+    absent = [name for name in (CONFIG, WEIGHTS) if not (path / name).is_file()]
+    if absent:
+        raise UserError(
+            f"init={init}: {path} has no {' and no '.join(absent)}. Name the folder of a model in "
+            "transformers' form (pytorch_model.bin is not read: convert it with "
+            "save_pretrained), a name of the Hub, or results/work/<cell>/pretrained."
+        )
+    return path
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError:
+        raise UserError(
+            f"init={name}: there is no such folder, and the Hub needs pip install -e '.[bart]'"
+        ) from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"init={name}: there is no such folder, and the Hub gives no model of that name "
+            f"({type(error).__name__})."
+        ) from error
+
+
+def config_of(init: str) -> dict[str, Any]:
+    """Returns the content of a folder's config.json."""
+    try:
+        return json.loads((Path(init) / CONFIG).read_text())
+    except ValueError as error:
+        raise UserError(f"init={init}: {CONFIG} is not JSON ({error}).") from error
+
+
+def digest(init: str) -> str:
+    """Returns the hash of a folder's configuration and weights."""
+    path = Path(init)
+    return _digest(path, *((path / name).stat().st_mtime_ns for name in (CONFIG, WEIGHTS)))
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path, *_changed: int) -> str:
+    found = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS):
+        with open(path / name, "rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:16]
+
+
+def _first(stored: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((stored[name] for name in names if name in stored), None)

@@ -1,0 +1,196 @@
+"""Tasks whose answers are texts: ROUGE, loss and cost, what a run began with beside it.
+
+A line is a model with its filter's settings and its first weights. Other than in the scores, a row
+whose filter alone differs from its protocol has its place here.
+"""
+
+from collections import defaultdict
+from statistics import mean
+from typing import Any
+
+import pandas as pd
+
+from lra import config
+from lra.report import published
+from lra.report.groups import Entry, average, device
+from lra.report.published import RECALLED
+from lra.report.tables.table import Document, Table
+from lra.store.row import Row
+
+FILTER = ("keep_ratio", "filter_layers", "restore", "padding")
+METRICS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
+OBJECTIVES = ("generation", "denoising")
+
+
+def belongs(row: Row) -> bool:
+    """Returns whether a row has a text for its answer, and differs by its filter at most."""
+    allowed = {f"model.{key}" for key in FILTER}
+    return row.objective in OBJECTIVES and set(row.modified) <= allowed
+
+
+def document(rows: list[Row], verified_only: bool) -> Document:
+    """Returns a table for each task, variant, data and protocol, and one of pretraining."""
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        key = row.objective, row.task, row.variant, row.fingerprint[:8], row.protocol
+        groups[key].append(row)
+    made = [table(key, group, verified_only) for key, group in sorted(groups.items(), reverse=True)]
+    return Document("summarization", made, notes(rows))
+
+
+def table(key: tuple, rows: list[Row], verified_only: bool) -> Table:
+    """Returns the table of comparable rows, the best first."""
+    objective, task, variant, fingerprint, protocol = key
+    settings: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        settings[row.setting].append(row)
+    entries = [Entry("", group[0].label, group) for group in settings.values()]
+    scored = objective == "generation"
+    lines = [(e.metric.order(e.mean), line(e, scored), numbers(e)) for e in entries]
+    if scored:
+        lines += [trivial(*rule) for rule in newest(rows).trivial.items()]
+        if variant == "full":
+            lines += printed(task, verified_only)
+    lines.sort(key=lambda parts: (parts[0], parts[1]["model"]))
+    frame = pd.DataFrame([text for _, text, _ in lines]).fillna("-")
+    recalled = frame.pop("status") == RECALLED if "status" in frame else None
+    styles = None
+    if recalled is not None:
+        styles = pd.DataFrame("", index=frame.index, columns=frame.columns)
+        styles[recalled] = "recalled"
+    title = f"{config.title(task)} ({variant}, data {fingerprint}), protocol {protocol}"
+    terminal = ["model", "ROUGE-L", "keep", "restore", "begins with", "val loss a token"]
+    return Table(
+        title,
+        frame,
+        styles=styles,
+        long=pd.DataFrame([each for *_, each in lines]),
+        terminal=[column for column in [*terminal, *METRICS[:2], "seeds"] if column in frame],
+    )
+
+
+def line(entry: Entry, scored: bool) -> dict[str, str]:
+    """Returns the line of one setting: the means over its seeds."""
+    first = entry.first
+    low, high = entry.interval
+    filter_ = first.config["model"]
+    text = {
+        "model": entry.name,
+        "keep": f"{filter_['keep_ratio']:g}" if "keep_ratio" in filter_ else "-",
+        "restore": filter_.get("restore", "-"),
+        "begins with": begins(first),
+    }
+    if scored:
+        text |= {metric: f"{score(entry, metric):.2f}" for metric in METRICS}
+        text["95 % interval of ROUGE-L"] = f"{low:.2f}-{high:.2f}"
+    else:
+        text["loss a token"] = f"{entry.mean:.3f}"
+        text["95 % interval"] = f"{low:.3f}-{high:.3f}"
+    val = average(row.val_score and row.val_score.value for row in entry.rows)
+    return text | {
+        "val loss a token": "-" if val is None else f"{val:.3f}",
+        "seeds": f"{len(entry.rows)} ({', '.join(str(row.seed) for row in entry.rows)})",
+        "parameters": f"{first.parameters:,}",
+        "train examples/s": measured(entry, _train_speed, "{:.1f}"),
+        "test examples/s": measured(entry, _test_speed, "{:.1f}"),
+        "peak memory MB": measured(entry, _peak, "{:.0f}"),
+        "train minutes": measured(entry, _minutes, "{:.1f}"),
+        "device": "; ".join(entry.devices),
+    }
+
+
+def score(entry: Entry, metric: str) -> float:
+    return mean(row.test[metric].value for row in entry.rows)
+
+
+def begins(row: Row) -> str:
+    """Returns the weights that a run began with, by their hash."""
+    if row.inherited is None or row.inherited.sha256 is None:
+        return "random weights"
+    return f"pretrained {row.inherited.sha256[:8]}"
+
+
+def measured(entry: Entry, get, form: str) -> str:
+    value = entry.measured(get)
+    return "-" if value is None else form.format(value)
+
+
+def _train_speed(row: Row) -> float | None:
+    return row.speed.train_examples_per_second
+
+
+def _test_speed(row: Row) -> float | None:
+    return row.speed.test_examples_per_second
+
+
+def _peak(row: Row) -> float | None:
+    return row.memory.peak_bytes / 1e6 if row.memory else None
+
+
+def _minutes(row: Row) -> float | None:
+    return None if row.train_seconds is None else row.train_seconds / 60
+
+
+def numbers(entry: Entry) -> dict[str, Any]:
+    """Returns the same for the CSV file."""
+    first = entry.first
+    return {
+        "model": entry.name,
+        **{key: first.config["model"].get(key) for key in FILTER},
+        "begins_with": begins(first),
+        **{metric: score(entry, metric) for metric in first.test},
+        "low": entry.interval[0],
+        "high": entry.interval[1],
+        "val_loss": average(row.val_score and row.val_score.value for row in entry.rows),
+        "seeds": " ".join(str(row.seed) for row in entry.rows),
+        "parameters": first.parameters,
+        "train_examples_per_second": entry.measured(_train_speed),
+        "test_examples_per_second": entry.measured(_test_speed),
+        "peak_megabytes": entry.measured(_peak),
+        "train_minutes": entry.measured(_minutes),
+        "device": "; ".join(entry.devices),
+    }
+
+
+def newest(rows: list[Row]) -> Row:
+    return max(rows, key=lambda row: row.finished)
+
+
+def trivial(rule: str, values: dict[str, float]) -> tuple:
+    """Returns the line of summaries that need no model."""
+    text = {metric: f"{values[metric]:.2f}" for metric in METRICS}
+    name = {"model": f"[{rule}]"}
+    return -values["ROUGE-L"], name | text, name | values
+
+
+def printed(task: str, verified_only: bool) -> list[tuple]:
+    """Returns the lines of published figures on the whole official test set."""
+    figures = published.summarization(verified_only)
+    found = []
+    for (method, status), group in figures[figures.task == task].groupby(["method", "status"]):
+        values = dict(zip(group.metric, group.value, strict=True))
+        text = {metric: f"{value:.2f}" for metric, value in values.items()}
+        name = {"model": f"{method} (published)"}
+        order = -values.get("ROUGE-L", 0.0)
+        found.append((order, name | text | {"status": status}, name | values))
+    return found
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """Returns what a reader of the tables must know."""
+    budgets = {f"{r.protocol}, {r.task}: {r.budget_source}" for r in rows if r.budget_source}
+    made = [
+        *sorted(budgets),
+        "ROUGE by rouge-score 0.1.2, stemmed, F1 in percent; of several references the best. "
+        "ROUGE-L is its rougeLsum, one sentence a line, as the published tables have it; its "
+        "interval resamples the test examples",
+        "keep: share of the positions that the Fourier filter leaves in the encoder. restore: "
+        "whether the decoder sees the short sequence (none) or one stretched to the full length "
+        "(nearest), as the released code has it",
+        "test examples/s: generation with beam search, most of whose time the decoder takes, which "
+        "the filter does not shorten",
+        "pretrained, with a hash: the weights of a run of task=denoising here, or of another "
+        "folder that the row names",
+    ]
+    on = sorted({device(row) for row in rows})
+    return [*made, f"devices: {'; '.join(on)}"]

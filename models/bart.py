@@ -1,0 +1,82 @@
+"""BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation.
+
+Lewis et al., ACL 2020, arXiv 1910.13461, as transformers has it: attention, caching and beam search
+are the library's. A network begins with random weights, or with those of a BART folder.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel
+
+from models.own_length import real
+from models.pretrained import build, config_of
+
+
+class Bart(nn.Module):
+    """Maps ids (B, N), lengths (B,) and decoder ids (B, T) to logits (B, T, vocab_size).
+
+    Ids are BART's: <s> 0, <pad> 1, </s> 2; decoder ids begin with </s>.
+    """
+
+    config_class: ClassVar[type[BartConfig]] = BartConfig
+    model_class: ClassVar[type[PreTrainedModel]] = BartForConditionalGeneration
+
+    def __init__(
+        self,
+        *,
+        init: str | None,
+        vocab_size: int,
+        seq_len: int,
+        max_positions: int,
+        d_model: int,
+        n_layers: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float,
+        attention_dropout: float,
+        **settings,
+    ):
+        """init: a folder with config.json and model.safetensors, of these sizes; None: random
+        weights. settings: those of config_class beyond BART's."""
+        super().__init__()
+        sizes = {"vocab_size": vocab_size, "d_model": d_model}
+        for half in ("encoder", "decoder"):
+            sizes |= {f"{half}_layers": n_layers, f"{half}_ffn_dim": d_ff}
+            sizes |= {f"{half}_attention_heads": n_heads}
+        if init is None:
+            sizes["max_position_embeddings"] = max_positions
+        settings |= {"dropout": dropout, "attention_dropout": attention_dropout}
+        config = config_of(init, self.config_class, sizes, **settings)
+        if seq_len > config.max_position_embeddings:
+            raise ValueError(
+                f"seq_len={seq_len}: {init or 'model.max_positions'} has "
+                f"{config.max_position_embeddings} positions"
+            )
+        self.bart = build(self.model_class, config, init)
+
+    def forward(self, ids: Tensor, lengths: Tensor, decoder_ids: Tensor) -> Tensor:
+        mask = real(lengths, ids.shape[1]).long()
+        return self.bart(
+            input_ids=ids, attention_mask=mask, decoder_input_ids=decoder_ids, use_cache=False
+        ).logits
+
+    def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Returns the encoder's states."""
+        mask = real(lengths, ids.shape[1]).long()
+        return self.bart.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    @torch.no_grad()
+    def generate(self, ids: Tensor, lengths: Tensor, **settings) -> Tensor:
+        """Returns the ids that beam search finds, (B, at most max_new_tokens + 1), padded with 1.
+
+        settings: of transformers' GenerationMixin.generate.
+        """
+        mask = real(lengths, ids.shape[1]).long()
+        return self.bart.generate(input_ids=ids, attention_mask=mask, **settings)
+
+    def save(self, folder: Path) -> None:
+        """Writes a folder that transformers' BART loads, and init=... of a run."""
+        self.bart.save_pretrained(folder)

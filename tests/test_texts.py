@@ -1,0 +1,143 @@
+"""End to end: pretraining, fine-tuning, summaries and their scores, through run.py."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from lra.store import runs
+from tests import warm
+from tests.data_prep.test_pairs import articles, write_jsonl
+
+TINY = [
+    "trainer=smoke",
+    "trainer.threads=1",
+    "protocol=lite",
+    "model.d_model=16",
+    "model.n_layers=2",
+    "model.n_heads=2",
+    "model.d_ff=32",
+]
+SAMPLE = [
+    "task=cnn_dailymail",
+    "task.variant=sample",
+    "task.variants.sample.vocab_size=300",
+    "objective.generation.max_len=12",
+    "objective.generation.min_len=2",
+]
+FOURIER = ["model=fourier_bart", "model.filter_layers=[1]"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Texts to pretrain on, pairs to fine-tune on, and a place for results."""
+    root = tmp_path_factory.mktemp("texts")
+    (root / "pairs").mkdir()
+    write_jsonl(root / "pairs")
+    (root / "texts").mkdir()
+    for n, article in enumerate(articles()):
+        (root / f"texts/{n}.txt").write_text(article["article"])
+    return root
+
+
+def start(place, *words: str, results: str = "results"):
+    common = [*TINY, f"data.root={place / 'data'}", f"results.root={place / results}"]
+    return warm.Popen(["run.py", *common, *words])
+
+
+def run(place, *words: str, results: str = "results", code: int = 0) -> str:
+    child = start(place, *words, results=results)
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == code, err
+    return out + err
+
+
+def rows(place, results: str = "results"):
+    return runs.read_all(place / results / "smoke")
+
+
+@pytest.fixture(scope="module")
+def pretrained(place) -> str:
+    """The folder that a run of task=denoising leaves."""
+    said = run(
+        place,
+        "task=denoising",
+        "task.variant=files",
+        "task.variants.files.vocab_size=300",
+        f"data.archive={place / 'texts'}",
+        "model=bart",
+    )
+    (row,) = rows(place)
+    assert row.headline.name == "loss a token"
+    assert row.test_score.value > 1
+    folder = f"{place}/results/smoke/work/{row.cell}/pretrained"
+    assert f"init={folder}" in said
+    return folder
+
+
+def test_pretrained_weights_are_inherited_filtered_and_scored(place, pretrained):
+    words = [*SAMPLE, *FOURIER, f"data.archive={place / 'pairs'}", f"init={pretrained}"]
+    said = run(place, *words)
+    assert "ROUGE-L" in said
+    (row,) = [row for row in rows(place) if row.model == "fourier_bart"]
+    assert row.status == "done"
+    assert row.test.keys() >= {"ROUGE-1", "ROUGE-2", "ROUGE-L"}
+    assert row.val_score.value > 1
+    assert row.inherited.init == pretrained
+    assert len(row.inherited.sha256) == 16
+    assert f"init={pretrained}" in row.command
+    assert row.trivial["lead-3"]["ROUGE-1"] > 0
+    assert row.baselines["lead-3"]["test"] == row.trivial["lead-3"]["ROUGE-L"]
+    texts = runs.predictions(row)
+    assert len(texts) == 3
+    assert all(isinstance(text, str) for text in texts)
+    details = runs.read_details(row.path)
+    assert details.keys() == row.test.keys()
+    for metric, values in details.items():
+        assert values.mean() == pytest.approx(row.test[metric].value, abs=1e-3)
+    assert np.array_equal(runs.values(row), details["ROUGE-L"])
+    assert not list(place.glob("results/smoke/labels/*.jsonl"))  # no text of the data set
+
+
+def test_killed_it_ends_bit_identical_hypotheses_included(place, pretrained):
+    words = [*SAMPLE, *FOURIER, f"data.archive={place / 'pairs'}", f"init={pretrained}"]
+    words += ["max_steps=8", "val_every=4", "trainer.checkpoint_seconds=0", "seed=1"]
+    run(place, *words, results="whole")
+    child = start(place, *words, results="killed")
+    deadline = time.monotonic() + 120
+    while not list(place.glob("killed/smoke/work/*/last.ckpt")):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    run(place, *words, results="killed")
+    (whole,), (killed,) = rows(place, "whole"), rows(place, "killed")
+    assert killed.resumes
+    assert whole.test_outputs_sha256 == killed.test_outputs_sha256
+    assert runs.predictions(whole) == runs.predictions(killed)
+    assert whole.test == killed.test
+    assert whole.val == killed.val
+
+
+def test_a_checkpoint_is_scored_again(place, pretrained):
+    (row,) = rows(place, "whole")
+    saved = place / f"whole/smoke/work/{row.cell}/selected.ckpt"
+    said = run(place, f"evaluate={saved}", results="whole")
+    assert "bit for bit, predictions too" in said
+
+
+def test_data_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("LRA_ARCHIVES", raising=False)
+    said = run(tmp_path, "task=scitldr", *FOURIER, code=1)
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "data.archive=PATH" in line
+    assert "$LRA_ARCHIVES/scitldr" in line
+
+
+def test_a_row_of_texts_is_json(place, pretrained):
+    for path in place.glob("results/smoke/runs/*/*/*.json"):
+        assert json.loads(path.read_text())["schema_version"] == 3
