@@ -47,10 +47,12 @@ def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[
     chosen = [row for row in chosen if row not in texts]
     if chosen:
         made += [scores.document(chosen), papers.document(chosen, verified_only)]
-    if texts := [row for row in texts if modified or summarization.belongs(row)]:
-        made.append(summarization.document(texts, verified_only))
-    if measurements:
-        made.append(efficiency.document(measurements, verified_only))
+    texts = [row for row in texts if modified or summarization.belongs(row)]
+    families = [m for m in measurements if not m.arena]
+    if texts or families:
+        made.append(summarization.document(texts, families, verified_only))
+    if arena := [m for m in measurements if m.arena]:
+        made.append(efficiency.document(arena, verified_only))
     return made
 
 

@@ -68,23 +68,41 @@ class Subject:
         with torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext():
             return self.objective.loss(net, batch)
 
-    def compute(self, batch: Batch, train: bool) -> None:
-        with nullcontext() if train else torch.inference_mode():
-            loss = self.loss(self.forward, batch)
-        if train:
-            loss.backward()
+    @property
+    def phases(self) -> list[str]:
+        """The parts of the work that are measured: for a network that writes texts each by its own
+        name."""
+        if hasattr(self.net, "generate"):
+            return ["encoding", "generation", "training"]
+        return ["inference", "training"]
+
+    def compute(self, batch: Batch, phase: str, without=torch.inference_mode) -> None:
+        """Computes a phase for a batch. without: the context in which gradients are left out."""
+        if phase == "training":
+            self.loss(self.forward, batch).backward()
+            return
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+        objective: Any = self.objective
+        with without(), half:
+            if phase == "encoding":
+                self.net.encode(*objective.source(batch, "test"))
+            elif phase == "generation":
+                objective.generate(self.net, batch)
+            else:
+                objective.loss(self.forward, batch)
 
     def optimise(self) -> None:
         self.module.on_before_optimizer_step(self.optimiser)
         self.optimiser.step()
         self.optimiser.zero_grad()
 
-    def mode(self, train: bool) -> None:
-        self.net.train(train)
-        self.forward.train(train)
+    def mode(self, phase: str) -> None:
+        self.net.train(phase == "training")
+        self.forward.train(phase == "training")
 
-    def time(self, train: bool, steps: int) -> Timing:
-        self.mode(train)
+    def time(self, phase: str, steps: int) -> Timing:
+        self.mode(phase)
+        train = phase == "training"
         first, step_seconds, data_seconds, optimiser_seconds = 0.0, [], [], []
         warm, clock = False, time.perf_counter
         for i in endless():
@@ -92,7 +110,7 @@ class Subject:
             batch = self.batch(i)
             synchronise(self.device)
             fetched = clock()
-            self.compute(batch, train)
+            self.compute(batch, phase)
             synchronise(self.device)
             computed = clock()
             if train:
@@ -116,13 +134,14 @@ class Subject:
             optimiser_seconds=optimiser_seconds,
         )
 
-    def cost(self, train: bool) -> Cost:
-        """Returns peak memory and operations. Inference goes before training, since a peak
-        includes all that the process did before."""
-        self.mode(train)
+    def cost(self, phase: str) -> Cost:
+        """Returns peak memory and operations. Training goes last, since a peak includes all that
+        the process did before."""
+        self.mode(phase)
+        train = phase == "training"
         start = time.monotonic()
         for i in endless():
-            self.compute(self.batch(i), train)
+            self.compute(self.batch(i), phase)
             if train:
                 self.optimise()
             synchronise(self.device)
@@ -131,18 +150,16 @@ class Subject:
             if enough and time.monotonic() - start > SAMPLED:
                 break
         memory = self.memory.memory()
-        counted = self.count(train)
+        counted = self.count(phase)
         return Cost(memory=memory, flops=counted.flops, attention=counted.attention)
 
-    def count(self, train: bool) -> flops.Count:
+    def count(self, phase: str) -> flops.Count:
         """Counts a whole batch from batches of one and two: operations are linear in the batch."""
 
         def step(size: int):
             # torch's counter cannot follow parameters through modules in inference mode
-            loss = self.loss(self.net, self.batch(0, size))
-            if train:
-                loss.backward()
-                self.optimiser.zero_grad()
+            self.compute(self.batch(0, size), phase, without=nullcontext)
+            self.optimiser.zero_grad()
 
         one = flops.count(lambda: step(1))
         more = flops.count(lambda: step(2)).flops - one.flops if self.batch_size > 1 else 0
@@ -178,16 +195,17 @@ def main() -> None:
             runtime.return_freed_memory()
             subject = Subject(cfg, spec["compile"])
             say(parameters=subject.parameters)
-            say(inference_cost=subject.cost(train=False).model_dump())
-            say(training_cost=subject.cost(train=True).model_dump())
+            for phase in subject.phases:
+                if phase != "generation":  # its operations depend on the ids that it finds
+                    say(**{f"{phase}_cost": subject.cost(phase).model_dump()})
         else:
             runtime.keep_freed_memory()
             subject = Subject(cfg, spec["compile"])
             say(parameters=subject.parameters)
             dtype = torch.bfloat16 if subject.half else torch.float32
             say(matmul_flops_per_second=flops.matmul_rate(subject.device, dtype))
-            say(inference=subject.time(train=False, steps=spec["steps"]).model_dump())
-            say(training=subject.time(train=True, steps=spec["steps"]).model_dump())
+            for phase in subject.phases:
+                say(**{phase: subject.time(phase, spec["steps"]).model_dump()})
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -38,6 +38,7 @@ SPECIAL = {
     ]
 }
 BASELINES = [BASELINE, EXPLICIT]
+FAMILIES = {"bart": {"bart", "fourier_bart"}, "encoder": {"encoder", "fourier_encoder"}}
 POLL = 0.02  # seconds between looks at a child's memory
 
 
@@ -69,18 +70,40 @@ class Limits:
     bytes: int
 
 
+# The texts that the pretrained families are measured on, whose content does not matter: BART's with
+# its own vocabulary, and as many generated tokens from every model.
+PAIRS = [
+    "task=cnn_dailymail",
+    "task.variant=sample",
+    "task.variants.sample.vocab_size=50265",
+    "objective.generation.max_len=32",
+    "objective.generation.min_len=32",
+]
+PIECES = ["task=text", "task.variant=word_pieces_512"]
+
+
 def compose(model: str, length: int, batch: int, overrides: list[str]) -> Configuration:
-    """Returns the configuration of one cell of the lab, on byte text."""
+    """Returns the configuration of one cell of the lab: on byte text, or on the texts of a
+    pretrained family."""
     chosen = SPECIAL.get(model) or config.choices(*config.unlabelled(model))
+    task = ["task=text"]
+    if model in FAMILIES["bart"]:
+        task = [*PAIRS, f"model.max_positions={max(length, 1024)}"]
+    elif model in FAMILIES["encoder"]:
+        task = PIECES
     sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
-    configuration = Configuration.of(["task=text", *chosen, *sizes, *overrides])
+    configuration = Configuration.of([*task, *chosen, *sizes, *overrides])
     trainer = configuration.cfg.trainer
     trainer.threads = runtime.thread_count(trainer.threads)
     return configuration
 
 
 def named(models: str) -> list[str]:
-    """Returns the models in the order given, the baselines first."""
+    """Returns the models in the order given, the baselines first. A family is measured alone: its
+    texts are not the arena's."""
+    for baseline, family in FAMILIES.items():
+        if set(models.split(",")) <= family:
+            return list(dict.fromkeys([baseline, *models.split(",")]))
     known = [*config.models(), *SPECIAL]
     chosen = config.models() if models == "all" else models.split(",")
     for model in chosen:
@@ -308,7 +331,7 @@ class Lab:
 
 def said(measurement: Measurement) -> str:
     parts = []
-    for name in ("training", "inference"):
+    for name in ("training", "inference", "encoding", "generation"):
         timing = getattr(measurement, name)
         if timing:
             seconds = sorted(timing.step_seconds)

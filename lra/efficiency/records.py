@@ -16,6 +16,7 @@ from lra.store.row import Memory, Record
 
 SCHEMA: Literal[2] = 2
 
+PRETRAINED = {"bart", "fourier_bart", "encoder", "fourier_encoder"}
 BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
 
@@ -59,7 +60,10 @@ class Measurement(Record):
     reason: str | None = None
     inference: Timing | None = None
     training: Timing | None = None
+    encoding: Timing | None = None  # of networks that write texts, in place of inference
+    generation: Timing | None = None
     inference_cost: Cost | None = None
+    encoding_cost: Cost | None = None
     training_cost: Cost | None = None
     parameters: int | None = None
     matmul_flops_per_second: float | None = None
@@ -73,6 +77,11 @@ class Measurement(Record):
     dirty: bool | None
     started: str
     config: dict[str, Any]
+
+    @property
+    def arena(self) -> bool:
+        """True for a model of the arena on byte text; False for the pretrained families."""
+        return self.config["model"].get("name") not in PRETRAINED
 
     @property
     def yours(self) -> bool:

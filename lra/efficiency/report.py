@@ -6,6 +6,7 @@ model's round that is nearest in time, so that a machine that slows down does no
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -67,7 +68,7 @@ class Rounds:
 
     def cost(self, phase: str) -> Cost | None:
         """Returns the cost in the first round that has it: no load changes a cost."""
-        known = (getattr(m, f"{phase}_cost") for m in self.rounds)
+        known = (getattr(m, f"{phase}_cost", None) for m in self.rounds)
         return next(filter(None, known), None)
 
     def bytes(self, phase: str) -> int | None:
@@ -272,12 +273,12 @@ def exponent(lengths, values) -> float | None:
     return products / sum((a - mean_x) ** 2 for a in x)
 
 
-def benches(measurements: list[Measurement]) -> list[Bench]:
+def benches(every: list[Measurement]) -> list[Bench]:
     """Returns one bench for each set of conditions, in a fixed order."""
     groups: dict[tuple, dict[tuple[str, int], list[Measurement]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for m in measurements:
+    for m in filter(lambda m: m.arena, every):
         where = m.environment
         conditions = (
             m.protocol,
@@ -295,6 +296,14 @@ def benches(measurements: list[Measurement]) -> list[Bench]:
         Bench({key: Rounds(_newest(ms)) for key, ms in sorted(cells.items())})
         for _, cells in sorted(groups.items(), key=lambda pair: str(pair[0]))
     ]
+
+
+def by_cell(measurements: Iterable[Measurement]) -> list[Rounds]:
+    """Returns the rounds of each cell, in a fixed order."""
+    cells: dict[str, list[Measurement]] = defaultdict(list)
+    for m in measurements:
+        cells[m.cell].append(m)
+    return [Rounds(sorted(ms, key=lambda m: m.round)) for _, ms in sorted(cells.items())]
 
 
 def largest(found: list[Bench]) -> Bench | None:

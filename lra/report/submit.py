@@ -261,7 +261,7 @@ def _printable(path: Path, row: Row) -> None:
     """Prints the row once: one that no table can print would break the board for everybody."""
     try:
         texts = row.objective in summarization.OBJECTIVES
-        (summarization.document([row], False) if texts else scores.document([row])).markdown()
+        (summarization.document([row], []) if texts else scores.document([row])).markdown()
         curve = path.with_suffix(".csv")
         points = runs.parse_curve(curve) if curve.exists() else []
         if not all(math.isfinite(value) for point in points for value in point):

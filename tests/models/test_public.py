@@ -22,7 +22,6 @@ from models.linformer import LinformerAttention
 from models.local import LocalAttention
 from models.longformer import LongformerAttention
 from models.lru import LRU
-from models.mega import GatedAttention
 from models.nystromformer import NystromAttention
 from models.performer import PerformerAttention
 from models.reformer import LSHAttention
@@ -486,57 +485,3 @@ def test_lru(model, float64):
 
     y = system(0)(x) + system(1)(x.flip(1)).flip(1)
     assert_same(ours(x, mask), F.glu(ours.out(F.gelu(y))), [x])
-
-
-@public("mega")
-@pytest.mark.parametrize("attention", ["softmax", "laplace"])
-@pytest.mark.parametrize("chunk", [None, 8])
-def test_mega(model, attention, chunk, monkeypatch):
-    N = 24
-    config = transformers("deprecated.mega").MegaConfig(
-        hidden_size=8,
-        intermediate_size=10,
-        shared_representation_size=6,
-        ema_projection_size=3,
-        bidirectional=True,
-        use_chunking=chunk is not None,
-        chunk_size=chunk or -1,
-        max_positions=chunk or N,
-        normalization_type="layernorm",
-        attention_activation=attention,
-        relative_positional_bias="simple",
-        dropout_prob=0.0,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    modeling = transformers("deprecated.mega.modeling_mega")
-    theirs = modeling.MegaMovingAverageGatedAttention(config).double().eval()
-    ours = GatedAttention(
-        8, seq_len=N - 1, z_dim=6, v_dim=10, ema_dim=3, attention=attention, chunk=chunk
-    )
-    ours = ours.double().eval()
-    for linear in (ours.value, ours.base, ours.out):  # so that each weight counts
-        nn.init.normal_(linear.weight, std=0.5)
-        nn.init.normal_(linear.bias, std=0.5)
-    for parameter in (ours.kappa, ours.mu, ours.bias):
-        nn.init.normal_(parameter)
-    copy(ours.value, theirs.v_proj)
-    copy(ours.base, theirs.mx_proj)
-    copy(ours.out, theirs.h_proj)
-    copy(ours.kappa, theirs.qk_weight)
-    copy(ours.mu, theirs.qk_bias)
-    copy(ours.bias, theirs.rel_pos_bias.rel_pos_bias)
-    average, ema = ours.average, theirs.ema_gate
-    copy(average.delta.view(16, 3, 1), ema.damping_factor)
-    copy(average.alpha.view(16, 3, 1), ema.decay_factor)
-    copy(average.beta.view(16, 3, 1), ema.ema_expansion_matrix)
-    copy(average.gamma.view(16, 3), ema.kernel_projection_matrix)
-    copy(average.omega, ema.residual_weight)
-    # Theirs has these constants to six digits.
-    laplace = package("transformers.activations").LaplaceActivation.forward
-    monkeypatch.setattr(laplace, "__defaults__", (0.5**0.5, (0.25 / math.pi) ** 0.5))
-    x, mask = sequences(lengths=(24, 19, 9), N=N)
-    y = theirs(x.transpose(0, 1), padding_mask=mask.long())[0].transpose(0, 1)
-    # Their moving average is always float32.
-    ours = ours(F.layer_norm(x, (8,)), mask, residual=x)
-    assert_same(at(mask, ours), at(mask, y), [x], atol=1e-5)

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from lra import config
+from lra.efficiency.records import Measurement
+from lra.efficiency.report import Rounds, by_cell
 from lra.report import published
-from lra.report.groups import Entry, average, device
+from lra.report.groups import Entry, average
 from lra.report.published import RECALLED
 from lra.report.tables.table import Document, Table
 from lra.store.row import Row
@@ -20,6 +22,7 @@ from lra.store.row import Row
 FILTER = ("keep_ratio", "filter_layers", "restore", "padding")
 METRICS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
 OBJECTIVES = ("generation", "denoising")
+PHASES = ("encoding", "inference", "training", "generation")  # of the lab
 
 
 def belongs(row: Row) -> bool:
@@ -28,13 +31,17 @@ def belongs(row: Row) -> bool:
     return row.objective in OBJECTIVES and set(row.modified) <= allowed
 
 
-def document(rows: list[Row], verified_only: bool) -> Document:
-    """Returns a table for each task, variant, data and protocol, and one of pretraining."""
+def document(
+    rows: list[Row], measurements: list[Measurement], verified_only: bool = False
+) -> Document:
+    """Returns a table for each task, variant, data and protocol, one of pretraining, and one of
+    speed and memory for each family that the lab measured."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         key = row.objective, row.task, row.variant, row.fingerprint[:8], row.protocol
         groups[key].append(row)
     made = [table(key, group, verified_only) for key, group in sorted(groups.items(), reverse=True)]
+    made += speed(measurements)
     return Document("summarization", made, notes(rows))
 
 
@@ -152,6 +159,49 @@ def numbers(entry: Entry) -> dict[str, Any]:
     }
 
 
+def speed(measurements: list[Measurement]) -> list[Table]:
+    """Returns the tables of the lab's phases, each beside the plain model of its family under the
+    same conditions."""
+    groups: dict[tuple, list[Rounds]] = defaultdict(list)
+    for cell in by_cell(m for m in measurements if not m.arena):
+        m = cell.first
+        where = m.environment
+        family = "encoder" if "encoder" in m.model else "bart"
+        conditions = where["device"], where["threads"], where["precision"]
+        groups[(family, m.length, m.batch_size, *conditions)].append(cell)
+    made = []
+    for key, cells in sorted(groups.items(), key=str):
+        family, length, batch, device_, threads, precision = key
+        plain = next((cell for cell in cells if cell.first.model == family), None)
+        cells.sort(key=lambda cell: (cell is not plain, str(cell.first.config["model"])))
+        title = (
+            f"Speed and memory of {family} at {length:,}, batch {batch}, {device_}, {threads} "
+            f"threads, {precision}: seconds and MB (beside {family})"
+        )
+        made.append(Table(title, pd.DataFrame([speed_line(cell, plain) for cell in cells])))
+    return made
+
+
+def speed_line(cell: Rounds, plain: Rounds | None) -> dict[str, str]:
+    model = cell.first.config["model"]
+    line = {
+        "model": cell.first.model,
+        "keep": f"{model['keep_ratio']:g}" if "keep_ratio" in model else "-",
+        "restore": model.get("restore", "-"),
+    }
+    for phase in PHASES:
+        seconds = cell.seconds(phase)
+        if seconds is not None:
+            faster = plain.seconds(phase) / seconds if plain and plain.seconds(phase) else None
+            line[f"{phase}, s"] = f"{seconds:.3f}" + (f" ({faster:.2f} x)" if faster else "")
+    for phase in PHASES:
+        bytes_ = cell.bytes(phase)
+        if bytes_ is not None:
+            less = bytes_ / plain.bytes(phase) if plain and plain.bytes(phase) else None
+            line[f"{phase}, MB"] = f"{bytes_ / 1e6:,.0f}" + (f" ({less:.2f})" if less else "")
+    return line
+
+
 def newest(rows: list[Row]) -> Row:
     return max(rows, key=lambda row: row.finished)
 
@@ -188,9 +238,8 @@ def notes(rows: list[Row]) -> list[str]:
         "whether the decoder sees the short sequence (none) or one stretched to the full length "
         "(nearest), as the released code has it",
         "test examples/s: generation with beam search, most of whose time the decoder takes, which "
-        "the filter does not shorten",
+        "the filter does not shorten; the lab's generation: 32 tokens by every model",
         "pretrained, with a hash: the weights of a run of task=denoising here, or of another "
         "folder that the row names",
     ]
-    on = sorted({device(row) for row in rows})
-    return [*made, f"devices: {'; '.join(on)}"]
+    return made

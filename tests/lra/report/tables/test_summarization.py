@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from lra.efficiency.records import Cost, Measurement, Timing
 from lra.objective.generation import LOSS, ROUGE_L
 from lra.objective.metric import Score, bootstrap_score
 from lra.report.tables import summarization
-from lra.store.row import Inherited, Row, Speed
+from lra.store.row import Inherited, Memory, Row, Speed
 from tests.lra.store.test_row import row
 
 CLASSIFIED = row()
@@ -37,7 +38,7 @@ def summary(rouge: float = 20.0, model: str = "fourier_bart", **changes) -> Row:
 
 
 def frame(rows, verified_only=False):
-    (table,) = summarization.document(rows, verified_only).tables
+    (table,) = summarization.document(rows, [], verified_only).tables
     return table.frame
 
 
@@ -71,7 +72,7 @@ def test_lines_are_settings_and_the_best_is_first():
 
 def test_other_data_have_a_table_of_their_own():
     rows = [summary(), summary(fingerprint="e" * 64), summary(protocol="paper")]
-    assert len(summarization.document(rows, False).tables) == 3
+    assert len(summarization.document(rows, []).tables) == 3
 
 
 def test_published_figures_stand_beside_the_whole_test_set_alone():
@@ -79,7 +80,7 @@ def test_published_figures_stand_beside_the_whole_test_set_alone():
     names = list(frame([summary(**whole)]).model)
     assert "FourierBART-large (best reported) (published)" in names
     assert "FourierBART-large, 400-state variant (published)" in names
-    (table,) = summarization.document([summary(**whole)], False).tables
+    (table,) = summarization.document([summary(**whole)], []).tables
     recalled = table.styles.index[table.styles["model"] == "recalled"]
     assert list(table.frame.model[recalled]) == ["FourierBART-large, 400-state variant (published)"]
     verified = list(frame([summary(**whole)], verified_only=True).model)
@@ -110,7 +111,57 @@ def test_a_filter_of_another_setting_belongs_here(changes, belongs):
 
 
 def test_every_form_can_be_written(tmp_path):
-    document = summarization.document([summary(), summary(task="eli5", variant="full")], False)
+    document = summarization.document([summary(), summary(task="eli5", variant="full")], [])
     for path in document.write(tmp_path):
         assert path.stat().st_size > 100
     document.show()
+
+
+def measured(model: str, settings: dict, seconds: float, bytes_: int, **changes) -> Measurement:
+    timing = Timing(
+        first_seconds=9.0, step_seconds=[seconds] * 3, data_seconds=[0.1], optimiser_seconds=[]
+    )
+    cost = Cost(memory=Memory(peak_bytes=bytes_, kind="RssAnon"), flops=10**9, attention=[])
+    facts = {
+        "cell": f"{model}{settings}",
+        "round": 0,
+        "model": model,
+        "cost": "N^2",
+        "protocol": "matched",
+        "length": 1024,
+        "batch_size": 4,
+        "compile": False,
+        "status": "done",
+        "encoding": timing,
+        "generation": timing,
+        "training": timing,
+        "encoding_cost": cost,
+        "training_cost": cost,
+        "wall_seconds": 9.0,
+        "limit_seconds": 180,
+        "limit_bytes": 10**10,
+        "overrides": [],
+        "environment": {"device": "cpu", "threads": 2, "precision": "32-true", "torch": "2"},
+        "commit": None,
+        "dirty": None,
+        "started": "2026-01-01T00:00:00+00:00",
+        "config": {"model": {"name": model} | settings},
+    }
+    return Measurement(**facts | changes)
+
+
+def test_the_lab_s_phases_stand_beside_the_plain_model():
+    found = [
+        measured("fourier_bart", {"keep_ratio": 0.2, "restore": "none"}, 0.5, 10 * 10**6),
+        measured("bart", {}, 1.0, 40 * 10**6),
+        measured("transformer", {}, 1.0, 40 * 10**6),
+    ]
+    (table,) = summarization.document([], found).tables
+    assert "bart at 1,024, batch 4" in table.title
+    plain, ours = (table.frame.iloc[i] for i in range(2))
+    assert (plain["model"], ours["model"]) == ("bart", "fourier_bart")
+    assert ours["keep"] == "0.2"
+    assert ours["encoding, s"] == "0.500 (2.00 x)"
+    assert ours["generation, s"] == "0.500 (2.00 x)"
+    assert ours["training, MB"] == "10 (0.25)"
+    assert plain["training, MB"] == "40 (1.00)"
