@@ -43,7 +43,7 @@ def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[
     chosen = [row for row in every if modified or not row.modified]
     measurements = records.read_both(results)
     made = []
-    texts = [row for row in every if row.objective in summarization.OBJECTIVES]
+    texts = [row for row in every if summarization.concerns(row)]
     chosen = [row for row in chosen if row not in texts]
     if chosen:
         made += [scores.document(chosen), papers.document(chosen, verified_only)]

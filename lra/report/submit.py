@@ -260,7 +260,7 @@ def _runs_code(value) -> bool:
 def _printable(path: Path, row: Row) -> None:
     """Prints the row once: one that no table can print would break the board for everybody."""
     try:
-        texts = row.objective in summarization.OBJECTIVES
+        texts = summarization.concerns(row)
         (summarization.document([row], []) if texts else scores.document([row])).markdown()
         curve = path.with_suffix(".csv")
         points = runs.parse_curve(curve) if curve.exists() else []

@@ -1,4 +1,4 @@
-"""Tasks whose answers are texts: ROUGE, loss and cost, what a run began with beside it.
+"""Tasks whose answers are texts, and pretrained models: scores and cost, with the first weights.
 
 A line is a model with its filter's settings and its first weights. Other than in the scores, a row
 whose filter alone differs from its protocol has its place here.
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lra import config
-from lra.efficiency.records import Measurement
+from lra.efficiency.records import PRETRAINED, Measurement
 from lra.efficiency.report import Rounds, by_cell
 from lra.report import published
 from lra.report.groups import Entry, average
@@ -25,10 +25,15 @@ OBJECTIVES = ("generation", "denoising")
 PHASES = ("encoding", "inference", "training", "generation")  # of the lab
 
 
+def concerns(row: Row) -> bool:
+    """Returns whether a row's answers are texts, or its model is a pretrained one."""
+    return row.objective in OBJECTIVES or row.model in PRETRAINED
+
+
 def belongs(row: Row) -> bool:
-    """Returns whether a row has a text for its answer, and differs by its filter at most."""
-    allowed = {f"model.{key}" for key in FILTER}
-    return row.objective in OBJECTIVES and set(row.modified) <= allowed
+    """Returns whether a row has its place here and differs from its protocol by its filter alone,
+    if at all."""
+    return concerns(row) and set(row.modified) <= {f"model.{key}" for key in FILTER}
 
 
 def document(
@@ -66,7 +71,8 @@ def table(key: tuple, rows: list[Row], verified_only: bool) -> Table:
         styles = pd.DataFrame("", index=frame.index, columns=frame.columns)
         styles[recalled] = "recalled"
     title = f"{config.title(task)} ({variant}, data {fingerprint}), protocol {protocol}"
-    terminal = ["model", "ROUGE-L", "keep", "restore", "begins with", "val loss a token"]
+    metrics = ["ROUGE-L"] if scored else [entries[0].metric.heading]
+    terminal = ["model", *metrics, "keep", "restore", "begins with", "val loss a token"]
     return Table(
         title,
         frame,
@@ -91,11 +97,12 @@ def line(entry: Entry, scored: bool) -> dict[str, str]:
         text |= {metric: f"{score(entry, metric):.2f}" for metric in METRICS}
         text["95 % interval of ROUGE-L"] = f"{low:.2f}-{high:.2f}"
     else:
-        text["loss a token"] = f"{entry.mean:.3f}"
-        text["95 % interval"] = f"{low:.3f}-{high:.3f}"
+        text[entry.metric.heading] = entry.metric.text(entry.mean)
+        text["95 % interval"] = f"{entry.metric.text(low)}-{entry.metric.text(high)}"
+    selection = first.selection
     val = average(row.val_score and row.val_score.value for row in entry.rows)
     return text | {
-        "val loss a token": "-" if val is None else f"{val:.3f}",
+        f"val {selection.heading}": "-" if val is None else selection.text(val),
         "seeds": f"{len(entry.rows)} ({', '.join(str(row.seed) for row in entry.rows)})",
         "parameters": f"{first.parameters:,}",
         "train examples/s": measured(entry, _train_speed, "{:.1f}"),
@@ -127,7 +134,7 @@ def _train_speed(row: Row) -> float | None:
 
 
 def _test_speed(row: Row) -> float | None:
-    return row.speed.test_examples_per_second
+    return row.speed.test_examples_per_second or row.speed.eval_examples_per_second
 
 
 def _peak(row: Row) -> float | None:
@@ -140,15 +147,16 @@ def _minutes(row: Row) -> float | None:
 
 def numbers(entry: Entry) -> dict[str, Any]:
     """Returns the same for the CSV file."""
-    first = entry.first
+    first, scale = entry.first, entry.metric.scale
     return {
         "model": entry.name,
         **{key: first.config["model"].get(key) for key in FILTER},
         "begins_with": begins(first),
-        **{metric: score(entry, metric) for metric in first.test},
-        "low": entry.interval[0],
-        "high": entry.interval[1],
-        "val_loss": average(row.val_score and row.val_score.value for row in entry.rows),
+        **{metric: scale * score(entry, metric) for metric in first.test},
+        "low": scale * entry.interval[0],
+        "high": scale * entry.interval[1],
+        f"val_{first.selection.name}": first.selection.scale
+        * average(row.val_score and row.val_score.value for row in entry.rows),
         "seeds": " ".join(str(row.seed) for row in entry.rows),
         "parameters": first.parameters,
         "train_examples_per_second": entry.measured(_train_speed),

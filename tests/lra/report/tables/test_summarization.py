@@ -50,7 +50,7 @@ def test_a_line_says_filter_weights_scores_and_cost():
     assert line["begins with"] == "pretrained 01234567"
     assert line["ROUGE-1"] == "21.00"
     assert line["ROUGE-L"] == "19.00"
-    assert line["val loss a token"] == "3.250"
+    assert line["val loss a token"] == "3.25"
     assert line["train examples/s"] == "12.0"
     assert line["test examples/s"] == "3.0"
 
@@ -93,8 +93,25 @@ def test_pretraining_is_scored_by_its_loss():
     score = {LOSS.name: Score(value=2.5, n=9, low=2.4, high=2.6)}
     pretraining = {"task": "denoising", "objective": "denoising", "headline": LOSS, "test": score}
     found = frame([summary(**pretraining, trivial={}, model="bart", settings={})])
-    assert found["loss a token"].iloc[0] == "2.500"
+    assert found["loss a token"].iloc[0] == "2.5"
     assert "ROUGE-L" not in found
+
+
+def test_a_pretrained_encoder_is_scored_by_its_accuracy():
+    encoders = [
+        row(cell="a", model="encoder", config={"model": {"name": "encoder"}}),
+        row(
+            cell="b",
+            model="fourier_encoder",
+            modified={"model.keep_ratio": [0.5, 0.25]},
+            config={"model": {"name": "fourier_encoder", "keep_ratio": 0.25}},
+        ),
+    ]
+    assert all(map(summarization.belongs, encoders))
+    found = frame(encoders).set_index("model")
+    assert found["accuracy %"].tolist() == ["37.00", "37.00"]
+    assert found["keep"].tolist() == ["-", "0.25"]
+    assert found["val accuracy %"].iloc[0] == "38.00"
 
 
 @pytest.mark.parametrize(
