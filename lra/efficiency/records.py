@@ -17,6 +17,7 @@ from lra.store.row import Memory, Record
 SCHEMA: Literal[2] = 2
 
 PRETRAINED = {"bart", "fourier_bart", "encoder", "fourier_encoder"}
+OF_FAMILIES = ("encoding", "generation", "encoding_cost")
 BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
 
@@ -81,7 +82,7 @@ class Measurement(Record):
     @property
     def arena(self) -> bool:
         """True for a model of the arena on byte text; False for the pretrained families."""
-        return self.config["model"].get("name") not in PRETRAINED
+        return self.config.get("model", {}).get("name") not in PRETRAINED
 
     @property
     def yours(self) -> bool:
@@ -119,8 +120,10 @@ def path(root: Path, measurement: Measurement) -> Path:
 
 def write(root: Path, measurement: Measurement) -> Path:
     target = path(root, measurement)
+    # phases that only pretrained families have
+    absent = {name for name in OF_FAMILIES if getattr(measurement, name) is None}
     with replacing(target) as temporary:
-        temporary.write_text(measurement.model_dump_json(indent=1) + "\n")
+        temporary.write_text(measurement.model_dump_json(indent=1, exclude=absent) + "\n")
     return target
 
 
