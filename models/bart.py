@@ -43,18 +43,14 @@ class Bart(nn.Module):
         weights. settings: those of config_class beyond BART's."""
         super().__init__()
         sizes = {"vocab_size": vocab_size, "d_model": d_model}
+        sizes["max_position_embeddings"] = max_positions
         for half in ("encoder", "decoder"):
             sizes |= {f"{half}_layers": n_layers, f"{half}_ffn_dim": d_ff}
             sizes |= {f"{half}_attention_heads": n_heads}
-        if init is None:
-            sizes["max_position_embeddings"] = max_positions
         settings |= {"dropout": dropout, "attention_dropout": attention_dropout}
+        if seq_len > max_positions:
+            raise ValueError(f"seq_len={seq_len}: there are {max_positions} positions")
         config = config_of(init, self.config_class, sizes, **settings)
-        if seq_len > config.max_position_embeddings:
-            raise ValueError(
-                f"seq_len={seq_len}: {init or 'model.max_positions'} has "
-                f"{config.max_position_embeddings} positions"
-            )
         self.bart = build(self.model_class, config, init)
 
     def forward(self, ids: Tensor, lengths: Tensor, decoder_ids: Tensor) -> Tensor:

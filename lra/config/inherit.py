@@ -24,6 +24,7 @@ SIZES = {
     "n_layers": ("encoder_layers", "num_hidden_layers"),
     "n_heads": ("encoder_attention_heads", "num_attention_heads"),
     "d_ff": ("encoder_ffn_dim", "intermediate_size"),
+    "max_positions": ("max_position_embeddings",),  # of BART: BERT's kind counts in other ways
 }
 
 
@@ -39,7 +40,7 @@ def adopt(cfg: DictConfig, overrides: list[str]) -> None:
         sizes = {f"model.{ours}": _first(stored, theirs) for ours, theirs in SIZES.items()}
         for key, size in sizes.items():
             group, name = key.split(".")
-            if size is None or "init" not in cfg.model.net:
+            if size is None or "init" not in cfg.model.net or name not in cfg.model:
                 continue
             if any(word.startswith(f"{key}=") for word in overrides) and cfg[group][name] != size:
                 raise UserError(f"{key}={cfg[group][name]}: {cfg.init} has {size}; leave it out.")

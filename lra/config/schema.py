@@ -206,6 +206,7 @@ def _fits(cfg: DictConfig) -> None:
             f"model.input=continuous reads grey values, and task={cfg.task.name} has none: leave "
             "it out, or choose task=image, pathfinder or pathx."
         )
+    _has_positions(cfg)
     if cfg.model.filter and own_block(cfg.model.name):
         raise UserError(
             f"filter={cfg.model.filter} does not go with model={cfg.model.name}, which has a "
@@ -216,6 +217,28 @@ def _fits(cfg: DictConfig) -> None:
             raise UserError(
                 f"model.block.filter_layers={cfg.model.block.filter_layers}: there are "
                 f"{cfg.model.n_layers} layers, counted from 0."
+            )
+
+
+def _has_positions(cfg: DictConfig) -> None:
+    """Raises UserError for a text that is longer than the model's table of positions: generation
+    would find out after the training."""
+    positions = cfg.model.get("max_positions")
+    if positions is None:
+        return
+    lengths = {
+        "model.seq_len": cfg.model.seq_len,
+        "task.target_len": cfg.task.get("target_len", 0),
+        "objective.generation.max_len": OmegaConf.select(
+            cfg, "objective.generation.max_len", default=0
+        ),
+    }
+    for key, length in lengths.items():
+        room = positions - 2 * key.endswith("max_len")  # it leaves out the first and the last
+        if length > room:
+            raise UserError(
+                f"{key}={length}: the model has {positions} positions (model.max_positions); "
+                f"choose up to {room}."
             )
 
 

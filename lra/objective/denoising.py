@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lra.objective.base import Batch, Net, Predictions
-from lra.objective.generation import BOS, EOS, LOSS, PAD, Generation
+from lra.objective.generation import BOS, EOS, LOSS, PAD, UNK, Generation
 from lra.objective.metric import Score, ratio_score
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ class Denoising(Generation):
         if not 0 < masked < 1 or spans <= 0 or not 0 <= random <= 1:
             raise ValueError(f"masked={masked}, spans={spans}, random={random}: not a noise")
         self.masked, self.spans, self.random, self.permute = masked, spans, random, permute
+        # of the tokenizer, once attached; till then (where time and memory alone count) no token
+        # ends a sentence
+        self.mask, self.ends = UNK, np.zeros(0, bool)
 
     def attach(self, texts) -> None:
         super().attach(texts)
-        self.size = self.tokenizer.get_vocab_size()
         self.mask = self.tokenizer.token_to_id("<mask>")
-        tokens = (self.tokenizer.id_to_token(i) or "" for i in range(self.size))
+        tokens = (
+            self.tokenizer.id_to_token(i) or "" for i in range(self.tokenizer.get_vocab_size())
+        )
         self.ends = np.array([token.endswith(ENDS) for token in tokens])
 
     def source(self, batch: Batch, split: str) -> tuple["Tensor", "Tensor"]:
@@ -69,7 +73,7 @@ class Denoising(Generation):
     def noise(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Returns a corrupted copy of a text that begins with <s> and ends with </s>."""
         inner = ids[1:-1].astype(np.int64)
-        if self.permute:
+        if self.permute and self.ends.size:
             inner = self.permuted(inner, rng)
         inner = self.infilled(inner, rng)[: len(ids) - 2]  # insertions may make it longer
         return np.concatenate([[BOS], inner, [EOS]])
@@ -94,7 +98,7 @@ class Denoising(Generation):
         found = ids[np.minimum(start, len(ids) - 1)]
         found[spans] = self.mask
         swapped = spans[rng.random(len(spans)) < self.random]
-        found[swapped] = rng.integers(4, self.mask, len(swapped))
+        found[swapped] = rng.integers(UNK + 1, max(self.mask, UNK + 2), len(swapped))
         return found
 
     def evaluate(self, net: Net, batch: Batch, split: str) -> "Tensor":

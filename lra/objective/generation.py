@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LOSS = Metric(name="loss a token", better="lower")  # in nats, without label smoothing
 ROUGE_L = Metric(name="ROUGE-L")
-BOS, PAD, EOS = 0, 1, 2  # BART's ids; data_prep/tokenizer.py
+BOS, PAD, EOS, UNK = 0, 1, 2, 3  # BART's ids; lra/tokenizer.py
 IGNORED = -100
 
 
@@ -43,6 +43,13 @@ class Generation(Objective):
         super().__init__(name, outputs)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing={label_smoothing}: choose from 0 up to 1")
+        if generation and not 0 <= generation.min_len <= generation.max_len:
+            raise ValueError(
+                f"generation.min_len={generation.min_len}: choose up to max_len, "
+                f"{generation.max_len}"
+            )
+        if generation and generation.num_beams < 1:
+            raise ValueError(f"generation.num_beams={generation.num_beams}: choose 1 or more")
         self.label_smoothing, self.target_len, self.eli5 = label_smoothing, target_len, eli5
         self.generation = generation
         self.tokenizer: Any = None

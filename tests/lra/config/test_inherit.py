@@ -13,6 +13,7 @@ BART = {
     "encoder_attention_heads": 4,
     "encoder_ffn_dim": 48,
     "vocab_size": 301,
+    "max_position_embeddings": 600,
 }
 
 
@@ -31,6 +32,7 @@ def test_sizes_come_from_the_folder_and_the_cell_conforms(folder):
     found = Configuration.of([*WORDS, f"init={folder}"])
     model = found.cfg.model
     assert (model.d_model, model.n_layers, model.n_heads, model.d_ff) == (24, 3, 4, 48)
+    assert model.max_positions == 600
     assert found.cfg.task.vocab_size == 301
     assert found.cfg.task.tokenizer == str(folder)
     assert found.modified == {}
@@ -66,6 +68,8 @@ def test_a_tokenizer_alone_gives_its_vocabulary_and_no_weights(folder):
             [*WORDS, "init={folder}", "model.d_model=64"],
             "model.d_model=64: .* has 24; leave it out",
         ),
+        ([*WORDS, "init={folder}", "model.seq_len=601"], "model.seq_len=601: .* 600 positions"),
+        ([*WORDS, "objective.generation.max_len=1023"], "max_len=1023: .*choose up to 1022"),
         ([*WORDS, "init={folder}/nowhere"], "has no config.json and no model.safetensors"),
         (["task=listops", "model=fourier", "init={folder}"], "cannot begin with pretrained"),
         (["task=listops", "model=bart"], "gives a text, and task=listops wants a label"),

@@ -125,6 +125,13 @@ def test_both_splits_are_scored_by_the_loss_a_token(made):
         assert score.n == 2
 
 
+def test_without_a_tokenizer_random_ids_are_corrupted_for_measurements(made):
+    of = Denoising(name="denoising", outputs=None, target_len=512)
+    ids, lengths = of.source(batch(made), "train")
+    assert (lengths <= len(made[2])).all()
+    assert ids.max() <= made[2].max()
+
+
 @pytest.mark.parametrize("settings", [{"masked": 0.0}, {"spans": 0}, {"random": 2.0}], ids=str)
 def test_a_noise_that_makes_no_sense_is_refused(settings):
     with pytest.raises(ValueError, match="not a noise"):

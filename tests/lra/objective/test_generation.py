@@ -131,6 +131,11 @@ def test_a_tokenizer_of_another_kind_is_refused(tmp_path):
         objective().attach(load_texts(tmp_path, manifest))
 
 
-def test_a_smoothing_that_makes_no_sense_is_refused():
+def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="label_smoothing=1"):
         objective(label_smoothing=1.0)
+    for key, value in (("min_len", 61), ("num_beams", 0)):
+        words = ["task=scitldr", f"objective.generation.{key}={value}"]
+        wrong = config.compose(words).objective.generation
+        with pytest.raises(ValueError, match=f"generation.{key}={value}"):
+            Generation(name="generation", outputs=None, generation=wrong)
