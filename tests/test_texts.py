@@ -1,6 +1,7 @@
 """End to end: pretraining, fine-tuning, summaries and their scores, through run.py."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -99,6 +100,46 @@ def test_pretrained_weights_are_inherited_filtered_and_scored(place, pretrained)
         assert values.mean() == pytest.approx(row.test[metric].value, abs=1e-3)
     assert np.array_equal(runs.values(row), details["ROUGE-L"])
     assert not list(place.glob("results/smoke/labels/*.jsonl"))  # no text of the data set
+
+
+def test_its_row_may_join_the_board_and_a_tampered_one_may_not(place, pretrained):
+    (row,) = [row for row in rows(place) if row.model == "fourier_bart"]
+    board = place / "board"
+    board.mkdir()
+    claim = json.loads(row.path.read_text())
+    claim["test"]["ROUGE-L"]["value"] += 1
+    tampered = row.path.with_name("tampered-1.json")
+    tampered.write_text(json.dumps(claim))
+    shutil.copy(row.path.with_suffix(".jsonl"), tampered.with_suffix(".jsonl"))
+    words = ["origin=A. Person", f"results.board={board}"]
+    said = command(place, "-m", "lra.submit", str(tampered), *words, code=1)
+    assert "its predictions give ROUGE-L" in said
+    tampered.unlink()
+    tampered.with_suffix(".jsonl").unlink()
+    command(place, "-m", "lra.submit", str(row.path), *words)
+    kept = {path.suffix for path in board.glob("runs/cnn_dailymail/fourier_bart/*")}
+    assert kept >= {".json", ".jsonl", ".csv"}
+    assert len(list(board.glob("runs/*/*/*.scores.csv"))) == 1
+    assert not list(board.glob("labels/*"))
+
+
+def test_tables_page_and_pictures_show_it(place, pretrained):
+    words = ["modified=true", "trainer=smoke", f"results.root={place / 'results'}"]
+    said = command(place, "-m", "lra.tables", *words)
+    assert "begins with" in said
+    text = (place / "results/smoke/tables-modified/summarization.md").read_text()
+    assert "[lead-3]" in text.replace("\\", "")
+    assert "pretrained " in text
+    command(place, "-m", "lra.leaderboard", *words)
+    assert "fourier_bart" in (place / "results/smoke/leaderboard.html").read_text()
+    command(place, "-m", "lra.plots", *words)
+
+
+def command(place, *words: str, code: int = 0) -> str:
+    child = warm.Popen(list(words), cwd=str(place))  # where data/ is
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == code, err
+    return out + err
 
 
 def test_killed_it_ends_bit_identical_hypotheses_included(place, pretrained):

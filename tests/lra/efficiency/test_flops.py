@@ -2,11 +2,14 @@
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from lra.efficiency.flops import count
+from models.bart import Bart
 from models.fourier import by_product, spectral_filter
+from models.fourier_bart import FourierBart
 
 
 def test_a_product_is_two_operations_for_each_multiply_add():
@@ -48,3 +51,26 @@ def test_the_filter_is_counted_as_it_is_computed():
     assert not by_product(4096, 820, 8)
     each = [2 * 8 * 5 * n * math.log2(n) / 2 for n in (4096, 820)]
     assert abs(count(lambda: spectral_filter(x, 820)).flops - sum(each)) < 2
+
+
+@pytest.mark.parametrize("keep_ratio", [None, 0.5, 0.2])
+def test_bart_s_encoder_takes_what_the_formula_says(keep_ratio):
+    """24 L d^2 + 4 L^2 d a layer and example: four projections and a feed-forward layer of 4 d, and
+    the two products of attention."""
+    d, N, layers, filtered_at = 256, 512, 6, 2
+    sizes = {"vocab_size": 50, "seq_len": N, "max_positions": N, "d_model": d, "d_ff": 4 * d}
+    sizes |= {"n_layers": layers, "n_heads": 4, "dropout": 0.0, "attention_dropout": 0.0}
+    if keep_ratio is None:
+        net = Bart(init=None, **sizes)
+    else:
+        filter_ = {"keep_ratio": keep_ratio, "filter_layers": [filtered_at]}
+        net = FourierBart(init=None, **sizes, **filter_, restore="none", padding="own")
+    ids, lengths = torch.randint(4, 50, (2, N)), torch.tensor([N, N])
+    counted = count(lambda: net.eval().encode(ids, lengths)).flops
+
+    def layer(L: int) -> int:
+        return 24 * L * d**2 + 4 * L**2 * d
+
+    M = N if keep_ratio is None else math.ceil(N * keep_ratio)
+    expected = 2 * (filtered_at * layer(N) + (layers - filtered_at) * layer(M))
+    assert counted == pytest.approx(expected, rel=0.02)

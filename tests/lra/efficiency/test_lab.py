@@ -226,3 +226,29 @@ def test_from_the_command_line(tmp_path):
     again = warm.run(command)
     assert fast.flops == explicit.flops
     assert "0 measurements left" in again.stdout
+
+
+TINY_BART = ["model.d_model=16", "model.n_layers=3", "model.n_heads=2", "model.d_ff=32"]
+TINY_BART += ["trainer.threads=1", "task.variants.sample.vocab_size=60", "protocol=lite"]
+
+
+def test_a_family_is_measured_by_its_phases(tmp_path):
+    configuration = lab.compose("fourier_bart", 48, 2, TINY_BART)
+    bart = Cell("fourier_bart", configuration, False, [])
+    found = lab.measure(bart, 0, 2, LIMITS)
+    assert found.status == "done"
+    for phase in ("encoding", "generation", "training"):
+        assert len(getattr(found, phase).step_seconds) >= 2
+    assert found.inference is None
+    assert found.encoding_cost.flops < found.training_cost.flops
+    assert not found.arena
+    path = records.write(tmp_path, found)
+    assert records.read_all(tmp_path) == [found]
+    assert "encoding" in path.read_text()
+
+
+def test_a_family_has_its_own_baseline_and_is_measured_alone():
+    assert lab.named("fourier_bart") == ["bart", "fourier_bart"]
+    assert lab.named("fourier_encoder,encoder") == ["encoder", "fourier_encoder"]
+    with pytest.raises(UserError, match="no model 'bart'"):
+        lab.named("bart,fourier")
