@@ -62,7 +62,8 @@ class Encoder(nn.Module):
         self.head = nn.Linear(config.hidden_size, num_classes)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        x, lengths = self.encode(ids[:, 0], lengths[:, 0])
+        longest = int(lengths.max())  # batches are padded to a few lengths
+        x, lengths = self.encode(ids[:, 0, :longest].long(), lengths[:, 0])
         mask = real(lengths, x.shape[1])[..., None]
         mean = (x * mask).sum(1) / lengths[:, None]
         return self.head(F.dropout(mean, self.dropout, self.training))

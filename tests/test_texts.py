@@ -8,19 +8,13 @@ import time
 import numpy as np
 import pytest
 
+from lra import tokenizer
 from lra.store import runs
-from tests import warm
+from tests import originals, warm
 from tests.data_prep.test_pairs import articles, write_jsonl
 
-TINY = [
-    "trainer=smoke",
-    "trainer.threads=1",
-    "protocol=lite",
-    "model.d_model=16",
-    "model.n_layers=2",
-    "model.n_heads=2",
-    "model.d_ff=32",
-]
+SMOKE = ["trainer=smoke", "trainer.threads=1", "protocol=lite"]
+SIZES = ["model.d_model=16", "model.n_layers=2", "model.n_heads=2", "model.d_ff=32"]
 SAMPLE = [
     "task=cnn_dailymail",
     "task.variant=sample",
@@ -43,13 +37,13 @@ def place(tmp_path_factory):
     return root
 
 
-def start(place, *words: str, results: str = "results"):
-    common = [*TINY, f"data.root={place / 'data'}", f"results.root={place / results}"]
-    return warm.Popen(["run.py", *common, *words])
+def start(place, *words: str, results: str = "results", sizes: bool = True):
+    common = [*SMOKE, f"data.root={place / 'data'}", f"results.root={place / results}"]
+    return warm.Popen(["run.py", *common, *(SIZES if sizes else []), *words])
 
 
-def run(place, *words: str, results: str = "results", code: int = 0) -> str:
-    child = start(place, *words, results=results)
+def run(place, *words: str, results: str = "results", code: int = 0, sizes: bool = True) -> str:
+    child = start(place, *words, results=results, sizes=sizes)
     out, err = child.communicate(timeout=300)
     assert child.returncode == code, err
     return out + err
@@ -169,6 +163,28 @@ def test_a_checkpoint_is_scored_again(place, pretrained):
     saved = place / f"whole/smoke/work/{row.cell}/selected.ckpt"
     said = run(place, f"evaluate={saved}", results="whole")
     assert "bit for bit, predictions too" in said
+
+
+def test_a_pretrained_encoder_is_fine_tuned_with_its_tokenizer(place):
+    from transformers import BertConfig, BertModel
+
+    folder = place / "bert"
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 32, "max_position_embeddings": 64, "vocab_size": 300}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    tokenizer.train(["a film, negative or positive"], 300).save(str(folder / "tokenizer.json"))
+    source = originals.write_tar(place / "imdb.tar", originals.reviews(), "w")
+    counts = f"task.variants.word_pieces_512.counts={originals.COUNTS}"
+    words = [counts.replace("'", "").replace(" ", ""), "model.seq_len=64", f"init={folder}"]
+    words += ["task=text", "model=fourier_encoder", f"data.archive={source}", "protocol=lite"]
+    run(place, *words, sizes=False)
+    (row,) = [row for row in rows(place) if row.model == "fourier_encoder"]
+    assert row.status == "done"
+    assert row.variant == "word_pieces_512"
+    assert row.test_score.n == 8
+    assert row.inherited.init == str(folder)
+    assert row.config["model"]["n_layers"] == 3
+    assert row.transformer_parameters is None
 
 
 def test_data_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
