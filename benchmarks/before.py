@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import settings
+from benchmarks import settings, write
 from lra.certificate import named
 from lra.cli import Key, number, run
 from lra.errors import UserError
@@ -124,23 +124,39 @@ def compare(model: str, task: str, protocol: str, other: Path, rounds: int):
     return ratios, cells
 
 
+def at(checkout: Path) -> str:
+    """Returns the commit of a checkout."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
 def main() -> None:
     given = settings(KEYS)
     if given["path"] == "null":
         raise UserError("Name another checkout of this project: path=/tmp/before")
     other, rounds = Path(given["path"]).resolve(), number(given, "rounds")
-    print(f"{cores()} threads, {given['protocol']}, median of {rounds}, in turns")
-    print("| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER))
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    how = f"{cores()} threads, {given['protocol']}, median of {rounds}, in turns"
+    say(f"{how}; before: {at(other)}\n")
+    say("| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER))
+    medians = []
     for task in given["tasks"].split(","):
         found = []
         for model in named(given["models"]):
             ratios, cells = compare(model, task, given["protocol"], other, rounds)
             found.append(ratios)
-            print("| " + " | ".join(cells) + " |", flush=True)
+            say("| " + " | ".join(cells) + " |")
         for name, column in zip(("steps", "evaluations"), zip(*found, strict=True), strict=True):
-            print(
-                f"{task}, {name}: median {statistics.median(column):.2f}, least {min(column):.2f}"
-            )
+            middle = statistics.median(column)
+            medians.append(f"{task}, {name}: median {middle:.2f}, least {min(column):.2f}")
+    say("\n" + "; ".join(medians))
+    if all(given[key] == KEYS[key].default for key in ("models", "tasks", "protocol")):
+        write("before", "Whole steps beside those of another commit", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from benchmarks import settings
+from benchmarks import settings, write
 from benchmarks.spectral_filter import released as plain_filter
 from lra.cli import Key, number, run
 from lra.config import Configuration
@@ -336,13 +336,18 @@ def main() -> None:
         raise one_of("busy", given["busy"], ["true", "false"])
     header = ["model", "task", "batch", "step: ours / theirs", "evaluation"]
     header += ["step beside a busy process"] * busy + ["peak memory of a step"]
-    print(
-        f"{cores()} threads, median of {rounds}, in turns; theirs: {path or 'a plain definition'}"
-    )
-    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
+    theirs_are = "the authors' released code" if path else "a plain definition"
+    lines = [
+        f"{cores()} threads, median of {rounds}, in turns; theirs: {theirs_are}\n",
+        "| " + " | ".join(header) + " |\n|" + "---|" * len(header),
+    ]
+    print("\n".join(lines))
     for model in models:
         for task in tasks:
-            print(compare(model, task, path, rounds, busy), flush=True)
+            lines.append(compare(model, task, path, rounds, busy))
+            print(lines[-1], flush=True)
+    if path and busy and all(given[key] == KEYS[key].default for key in ("models", "tasks")):
+        write("released", "Whole steps beside the authors' released code", "\n".join(lines))
 
 
 if __name__ == "__main__":

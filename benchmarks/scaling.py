@@ -7,11 +7,11 @@ last three lengths, where the part that grows fastest counts most. models=all wr
 results/scaling.md.
 """
 
-import json
 import statistics
-import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -65,13 +65,15 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 
 
 def measure_apart(*arguments) -> dict:
-    """Returns measure(...) as computed in a separate process."""
-    command = [sys.executable, "-m", "benchmarks.scaling", "--one", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.splitlines() or [f"ended by {done.returncode}"])[-1]
-        raise UserError(f"{' '.join(map(str, arguments))} could not be measured: {reason}")
-    return json.loads(done.stdout.splitlines()[-1])
+    """Returns measure(...) as computed in a process of its own, forked from one with the imports."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.scaling"])
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(measure, *arguments).result()
+    except Exception as error:
+        said = " ".join(map(str, arguments))
+        raise UserError(f"{said} could not be measured: {error}") from error
 
 
 def main() -> None:
@@ -102,7 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measure(sys.argv[2], *map(int, sys.argv[3:]))))
-    else:
-        sys.exit(run(main, __doc__, KEYS))
+    sys.exit(run(main, __doc__, KEYS))
