@@ -65,7 +65,7 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 
 
 def measure_apart(*arguments) -> dict:
-    """Returns measure(...) as computed in a process of its own, forked from one that has imports."""
+    """Returns measure(...) as computed in a process of its own: a fork of one with the imports."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.scaling"])
     try:

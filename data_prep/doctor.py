@@ -26,13 +26,22 @@ def report(tasks: list[str], data) -> None:
             if manifest is None:
                 missing.append(variant)
                 continue
-            print(passport(manifest, cfg.task.pixels))
-            for defect in defects(path, manifest, cfg.task.pixels):
-                print(f"  DEFECT: {defect}")
-            print()
+            show(path, manifest, cfg.task.pixels)
+            # the same texts in the tokens of pretrained models
+            for other in sorted(path.parent.glob(f"{variant}-*")):
+                if found := data_prep.read_manifest(other):
+                    show(other, found, cfg.task.pixels)
         if missing:
             print(f"{task}: not made: {', '.join(missing)}")
             print(f"  python -m data_prep {task} task.variant={missing[0]}\n")
+
+
+def show(path: Path, manifest: Manifest, pixels: bool) -> None:
+    """Prints the passport and the defects of packed data."""
+    print(passport(manifest, pixels))
+    for defect in defects(path, manifest, pixels):
+        print(f"  DEFECT: {defect}")
+    print()
 
 
 def passport(manifest: Manifest, pixels: bool) -> str:

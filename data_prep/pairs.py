@@ -25,9 +25,10 @@ from lra.machine import cores
 from lra.progress import progress
 
 # a file of one split, by its name: train.csv, test-00000-of-00001.parquet, cnn/val.source
+# train.bpe.source, which fairseq's preprocessing leaves beside train.source, is not one
 FILE = re.compile(
-    r"(?:^|/)(train|validation|valid|val|dev|test)(?:[-_.][^/]*)?\."
-    r"(csv|parquet|jsonl|json|source|target)$"
+    r"(?:^|/)(train|validation|valid|val|dev|test)"
+    r"(?:(?:[-_.][^/]*)?\.(csv|parquet|jsonl|json)|\.(source|target))$"
 )
 SPLIT_OF = {"validation": "val", "valid": "val", "dev": "val"}
 MOST = 2**31 - 1 if sys.maxsize > 2**32 else 2**30  # characters of a field of a csv file
@@ -80,11 +81,11 @@ def records(origin: Path) -> Iterator[tuple[str, str, Record]]:
     """Yields (split, where, record) of every file whose name says its split."""
     lines: dict[str, dict[str, list[str]]] = {}
     for name, stream in archive.members(origin, FILE):
-        word, kind = FILE.search(name).groups()
+        word, kind, side = FILE.search(name).groups()
         split = SPLIT_OF.get(word, word)
-        if kind in ("source", "target"):
+        if side:
             stem = name.rpartition(".")[0]
-            lines.setdefault(stem, {"split": [split]})[kind] = _text(stream, name).splitlines()
+            lines.setdefault(stem, {"split": [split]})[side] = _lines(_text(stream, name))
             continue
         with progress(f"reading {name}", 0) as advance:
             for n, record in enumerate(READERS[kind](stream, name), start=1):
@@ -103,6 +104,13 @@ def _text(stream: BinaryIO, name: str) -> str:
         return stream.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not UTF-8 (byte {error.start:,}).") from error
+
+
+def _lines(text: str) -> list[str]:
+    """Returns the lines, whose ends are line feeds alone: texts hold other separators, U+2028 for
+    example, where str.splitlines would part them."""
+    lines = text.split("\n")
+    return [line.rstrip("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def _csv(stream: BinaryIO, name: str) -> Iterator[Record]:
@@ -126,8 +134,7 @@ def _json(stream: BinaryIO, name: str) -> Iterator[Record]:
 
 
 def _jsonl(stream: BinaryIO, name: str) -> Iterator[Record]:
-    # not splitlines: a JSON string may hold other line breaks, U+2028 for example
-    for n, line in enumerate(_text(stream, name).split("\n"), start=1):
+    for n, line in enumerate(_lines(_text(stream, name)), start=1):
         if line.strip():
             try:
                 yield _record(json.loads(line), name)
@@ -161,6 +168,12 @@ READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
 }
 
 
+def id_of(record: Record, key: str = "id") -> str:
+    """Returns a record's id; '' where it has none, in any of the ways that files say so."""
+    found = record.get(key)
+    return "" if found is None or found != found else str(found)  # NaN is not itself
+
+
 def must_hold(origin: Path, splits: dict[str, list[Pair]], counts) -> None:
     """Raises UserError unless every split has pairs, as many as the variant says, if it does."""
     for split, pairs in splits.items():
@@ -183,21 +196,20 @@ def pack_pairs(
     codes = tokenizer_of(task, (t for p in splits["train"] for t in (p.document, p.references[0])))
     first, last = tokenizer.ends(codes)
     packed, notes = {}, []
+    limits = {"documents": rules.seq_len, "targets": rules.target_len}
     for name, pairs in splits.items():
-        documents = encode(codes, [pair.document for pair in pairs])
-        targets = encode(codes, [" ".join(lines(pair.references[0])) for pair in pairs])
-        for what, ids, limit in (
-            ("documents", documents, rules.seq_len),
-            ("targets", targets, rules.target_len),
-        ):
-            cut = sum(len(each) > limit - 2 for each in ids)
-            notes.append(f"{name}: {cut / len(ids):.1%} of the {what} are cut at {limit} tokens")
-        sequences = [
-            framed(ids, first, last, limit)
-            for pair in zip(documents, targets, strict=True)
-            for ids, limit in zip(pair, (rules.seq_len, rules.target_len), strict=True)
-        ]
+        documents = encoded(codes, [pair.document for pair in pairs])
+        targets = encoded(codes, [" ".join(lines(pair.references[0])) for pair in pairs])
+        cut, sequences = dict.fromkeys(limits, 0), []
+        for pair in zip(documents, targets, strict=True):
+            for ids, (what, limit) in zip(pair, limits.items(), strict=True):
+                cut[what] += len(ids) > limit - 2
+                sequences.append(framed(ids, first, last, limit))
         packed[name] = split_of(sequences, [0] * len(pairs), per_example=2)
+        notes += [
+            f"{name}: {cut[what] / len(pairs):.1%} of the {what} are cut at {limit} tokens"
+            for what, limit in limits.items()
+        ]
     keys = {name: {pair.document for pair in pairs} for name, pairs in splits.items()}
     for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
         notes.append(f"{len(keys[a] & keys[b])} documents of {b} are also in {a}")
@@ -232,8 +244,13 @@ def tokenizer_of(task, texts: Iterable[str]):
     return tokenizer.train(texts, task.variants[task.variant].vocab_size)
 
 
-def encode(codes, texts: list[str]) -> list[list[int]]:
-    return [each.ids for each in codes.encode_batch(texts, add_special_tokens=False)]
+def encoded(codes, texts: list[str]) -> Iterator[list[int]]:
+    """Yields the ids of each text, some texts at a time: the library's results are large. A text
+    that holds "</s>" has its letters, not the id that ends a text."""
+    codes.encode_special_tokens = True
+    for start in range(0, len(texts), 1000):
+        some = codes.encode_batch(texts[start : start + 1000], add_special_tokens=False)
+        yield from (each.ids for each in some)
 
 
 def framed(ids: list[int], first: int, last: int, limit: int) -> np.ndarray:

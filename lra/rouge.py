@@ -5,7 +5,8 @@ line. The sentence-level rougeL is another number (lower by up to 10 points), ke
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -49,6 +50,10 @@ def _scored(hypotheses, references) -> Iterator[dict[str, float]]:
         }
 
 
+def most_words(texts: Iterable[Sequence[str]]) -> int:
+    return max((len(text.split()) for each in texts for text in each), default=0)
+
+
 def eli5(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """Returns ROUGE-L as compute_rouge.py of facebookresearch/ELI5 has it, under its own name:
     the package rouge on words between blanks, each Porter-stemmed. It compares with published ELI5
@@ -69,5 +74,11 @@ def eli5(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict
         pairs = [(words, other) for other in others if other.strip(" .")]
         return max(scorer.get_scores(*pair)[0]["rouge-l"]["f"] for pair in pairs)
 
-    found = [best(*pair) for pair in zip(hypotheses, references, strict=True)]
+    before = sys.getrecursionlimit()
+    # the package follows a common subsequence by recursion, a word at a time
+    sys.setrecursionlimit(max(before, 10 * most_words([hypotheses, *references]) + 1000))
+    try:
+        found = [best(*pair) for pair in zip(hypotheses, references, strict=True)]
+    finally:
+        sys.setrecursionlimit(before)
     return {"ROUGE-L of ELI5": 100 * np.array(found)}

@@ -9,6 +9,7 @@ Ids follow BART: <s> 0, <pad> 1, </s> 2, <unk> 3, then the tokens, then <mask>. 
 import hashlib
 import json
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,16 @@ BOS, PAD, EOS, UNK, MASK = SPECIAL = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 FORMS = ((NAME,), ("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe", "dict.txt"))
 
 
+PACKAGES = ("tokenizers", "transformers", "rouge_score", "rouge", "nltk")
+
+
 def extra() -> None:
-    """Raises UserError where the packages of the extra are missing."""
-    try:
-        import tokenizers  # noqa: F401
-    except ImportError:
+    """Raises UserError where a package of the extra is missing: before the training that would miss
+    it at its end."""
+    if absent := [name for name in PACKAGES if find_spec(name) is None]:
         raise UserError(
-            "This task needs transformers and rouge-score: pip install -e '.[bart]'"
-        ) from None
+            f"Texts and pretrained models need {', '.join(absent)}: pip install -e '.[bart]'"
+        )
 
 
 def train(texts: Iterable[str], size: int) -> "Tokenizer":
@@ -60,11 +63,9 @@ def load(folder: Path) -> "Tokenizer":
             tokenizer.no_padding()
             return tokenizer
         vocabulary = json.loads(files[0].read_text())
-        merges = [
-            tuple(line.split(" "))
-            for line in files[1].read_text().splitlines()
-            if line and not line.startswith("#")
-        ]
+        lines = files[1].read_text().split("\n")
+        lines = lines[lines[0].startswith("#version") :]  # "# #" further down is a merge
+        merges = [tuple(line.split(" ")) for line in lines if line]
         if len(files) == 3:
             vocabulary = _fairseq(vocabulary, files[2].read_text().splitlines())
         tokenizer = _byte_level(vocabulary, merges)

@@ -9,10 +9,15 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    GenerationConfig,
+    PreTrainedModel,
+)
 
 from models.own_length import real
-from models.pretrained import build, config_of
+from models.pretrained import build, config_of, quiet
 
 
 class Bart(nn.Module):
@@ -44,7 +49,8 @@ class Bart(nn.Module):
         super().__init__()
         sizes = {"vocab_size": vocab_size, "d_model": d_model}
         sizes["max_position_embeddings"] = max_positions
-        for half in ("encoder", "decoder"):
+        # a folder may have a decoder of another size, as distilled models do
+        for half in ("encoder",) if init else ("encoder", "decoder"):
             sizes |= {f"{half}_layers": n_layers, f"{half}_ffn_dim": d_ff}
             sizes |= {f"{half}_attention_heads": n_heads}
         settings |= {"dropout": dropout, "attention_dropout": attention_dropout}
@@ -52,6 +58,8 @@ class Bart(nn.Module):
             raise ValueError(f"seq_len={seq_len}: there are {max_positions} positions")
         config = config_of(init, self.config_class, sizes, **settings)
         self.bart = build(self.model_class, config, init)
+        # the run's settings alone decide what is generated, not a folder's generation_config.json
+        self.bart.generation_config = GenerationConfig()
 
     def forward(self, ids: Tensor, lengths: Tensor, decoder_ids: Tensor) -> Tensor:
         mask = real(lengths, ids.shape[1]).long()
@@ -75,4 +83,5 @@ class Bart(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes a folder that transformers' BART loads, and init=... of a run."""
+        quiet()
         self.bart.save_pretrained(folder)

@@ -57,13 +57,16 @@ class Encoder(nn.Module):
         self.dropout = dropout
         model_class = type(AutoModel.from_config(config, add_pooling_layer=False))
         self.encoder = build(
-            model_class, config, init, without=("pooler.",), add_pooling_layer=False
+            model_class,
+            config,
+            init,
+            without=("pooler.", "cls.", "lm_head."),
+            add_pooling_layer=False,
         )
         self.head = nn.Linear(config.hidden_size, num_classes)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        longest = int(lengths.max())  # batches are padded to a few lengths
-        x, lengths = self.encode(ids[:, 0, :longest].long(), lengths[:, 0])
+        x, lengths = self.encode(ids[:, 0].long(), lengths[:, 0])
         mask = real(lengths, x.shape[1])[..., None]
         mean = (x * mask).sum(1) / lengths[:, None]
         return self.head(F.dropout(mean, self.dropout, self.training))

@@ -99,11 +99,11 @@ class FourierBartEncoder(BartEncoder):
                     inputs_embeds=x,
                     attention_mask=real(lengths, x.shape[1]).long(),
                 )
-            if self.training and self.layerdrop and torch.rand([]) < self.layerdrop:
-                continue
-            if config.restore == "nearest" and entered and i == len(self.layers) - 1:
+            restores = config.restore == "nearest" and entered and i == len(self.layers) - 1
+            dropped = self.training and self.layerdrop and torch.rand([]) < self.layerdrop
+            if restores:
                 x = self.restored(layer, x, mask, lengths, entered, **kwargs)
-            else:
+            elif not dropped:
                 x = layer(x, mask, **kwargs)
         return BaseModelOutput(last_hidden_state=x)
 

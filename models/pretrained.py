@@ -7,6 +7,12 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 
+def quiet() -> None:
+    """Silences the library's bars and reports; what goes wrong is an error here."""
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def config_of(
     init: str | None, config_class: type[PretrainedConfig], sizes: dict, **settings
 ) -> PretrainedConfig:
@@ -15,7 +21,7 @@ def config_of(
     settings: what a run chooses with either, dropout for example. Raises ValueError where the
     folder's sizes differ from `sizes`.
     """
-    # transformers writes them as JSON, which knows no sequences of other libraries
+    # transformers writes them as JSON: Hydra's lists become plain ones
     settings = {
         k: list(v) if isinstance(v, Sequence) and not isinstance(v, str) else v
         for k, v in settings.items()
@@ -38,13 +44,14 @@ def build(
 ) -> PreTrainedModel:
     """Returns the model in float32. On the meta device no weights are read.
 
-    without: beginnings of the names of weights that the folder may have and the model has not.
+    without: beginnings of the names of weights that the folder may have and the model does not
+    need.
     arguments: of the model's constructor. Raises ValueError unless every weight of the model is in
     the folder, and the other way round.
     """
     if init is None or torch.get_default_device().type == "meta":
         return model_class(config, **arguments)
-    logging.disable_progress_bar()
+    quiet()
     model, about = model_class.from_pretrained(
         init,
         config=config,

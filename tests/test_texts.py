@@ -108,6 +108,10 @@ def test_its_row_may_join_the_board_and_a_tampered_one_may_not(place, pretrained
     words = ["origin=A. Person", f"results.board={board}"]
     said = command(place, "-m", "lra.submit", str(tampered), *words, code=1)
     assert "its predictions give ROUGE-L" in said
+    claim["modified"]["objective.x"] = [None, {"_target_": "os.mkdir", "path": f"{place}/made"}]
+    tampered.write_text(json.dumps(claim))
+    command(place, "-m", "lra.submit", str(tampered), *words, code=1)
+    assert not (place / "made").exists()  # nothing of a row runs
     tampered.unlink()
     tampered.with_suffix(".jsonl").unlink()
     command(place, "-m", "lra.submit", str(row.path), *words)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep import archive, sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, lines, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, lines, must_hold, pack_pairs, read
 from lra.errors import UserError
 from lra.progress import progress
 
@@ -37,7 +37,7 @@ def make(task, data, path: Path) -> Manifest:
 def pair_of(record: Record) -> Pair:
     article = either(record, "article", "document")
     highlights = either(record, "highlights", "summary")
-    return Pair(str(record.get("id", "")), spaced(article), ["\n".join(lines(highlights))])
+    return Pair(id_of(record), spaced(article), ["\n".join(lines(highlights))])
 
 
 def either(record: Record, usual: str, other: str) -> str:
@@ -63,6 +63,11 @@ def read_stories(origin: Path) -> dict[str, list[Pair]]:
             except UnicodeDecodeError as error:
                 raise UserError(f"{name} is not UTF-8 (byte {error.start:,}).") from error
             advance(n)
+    if not any(order.values()):
+        raise UserError(
+            f"{origin} has stories and no url lists: put all_train.txt, all_val.txt and "
+            "all_test.txt beside them, which say the splits."
+        )
     absent = [name for names in order.values() for name in names if name not in texts]
     if absent:
         raise UserError(

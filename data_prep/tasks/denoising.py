@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep import archive, sources
 from data_prep.pack import Manifest, pack, split_of
-from data_prep.pairs import encode, framed, tokenizer_of
+from data_prep.pairs import encoded, framed, tokenizer_of
 from data_prep.tasks import retrieval, text
 from lra import tokenizer
 from lra.errors import UserError
@@ -42,7 +42,7 @@ def make(task, data, path: Path) -> Manifest:
         texts = [documents[i] for i in np.sort(chosen[name])]
         pieces = [
             framed(piece, first, last, rules.seq_len)
-            for ids in encode(codes, texts)
+            for ids in encoded(codes, texts)
             for piece in cut(ids, rules.seq_len - 2)
         ]
         splits[name] = split_of(pieces, [0] * len(pieces))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep import sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, must_hold, pack_pairs, read
 
 FOLDERS = ("ectsum", "ECTSum", "ectsum.tar.xz")
 VERSION = 1  # raise it when the same files give other data
@@ -26,4 +26,4 @@ def pairs_of(origin: Path) -> dict[str, list[Pair]]:
 
 
 def pair_of(record: Record) -> Pair:
-    return Pair(str(record.get("id", "")), record["document"], [record["summary"]])
+    return Pair(id_of(record), record["document"], [record["summary"]])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_prep import archive, pairs, sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, must_hold, pack_pairs, read
 from lra.errors import UserError
 
 FOLDERS = ("eli5", "ELI5")
@@ -45,7 +45,7 @@ def read_examples(origin: Path) -> dict[str, list[Pair]]:
 def pair_of(record: Record) -> Pair | None:
     if "question" in record:  # the authors'
         source = f"{record['question']} {record['document']}"
-        return Pair(str(record.get("id", "")), source, [record["answer"]])
+        return Pair(id_of(record), source, [record["answer"]])
     if "input" in record:  # KILT
         rated = [
             (each.get("meta", {}).get("score", 0), each["answer"])
@@ -62,4 +62,4 @@ def _pair(record: Record, question: str, rated: list[tuple[int, str]]) -> Pair |
     """Returns the pair with its answers by their score; None for a question without an answer."""
     best_first = sorted(rated, key=lambda pair: -pair[0])
     answers = [answer for _, answer in best_first]
-    return Pair(str(record.get("id", "")), question, answers) if answers else None
+    return Pair(id_of(record), question, answers) if answers else None

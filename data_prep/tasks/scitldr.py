@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep import sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, must_hold, pack_pairs, read
 
 FOLDERS = ("scitldr", "SciTLDR-A", "scitldr_a.tar.xz")
 VERSION = 1  # raise it when the same files give other data
@@ -28,6 +28,6 @@ def pairs_of(origin: Path) -> dict[str, list[Pair]]:
 def pair_of(record: Record) -> Pair:
     if "source" in record:
         document, references = " ".join(record["source"]), list(record["target"])
-        return Pair(str(record.get("paper_id", "")), document, references)
+        return Pair(id_of(record, "paper_id"), document, references)
     references = record.get("references") or [record["summary"]]
-    return Pair(str(record.get("id", "")), record["document"], list(references))
+    return Pair(id_of(record), record["document"], list(references))

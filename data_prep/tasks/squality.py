@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep import sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, must_hold, pack_pairs, read
 
 FOLDERS = ("squality", "SQuALITY", "squality.tar.xz")
 VERSION = 1  # raise it when the same files give other data
@@ -35,4 +35,4 @@ def pairs_of(origin: Path) -> dict[str, list[Pair]]:
 def pair_of(record: Record) -> Pair:
     references = record.get("references") or [record["summary"]]
     source = f"{record['question']} {record['document']}"
-    return Pair(str(record.get("id", "")), source, list(references))
+    return Pair(id_of(record), source, list(references))

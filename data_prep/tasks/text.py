@@ -17,7 +17,7 @@ from data_prep import archive, sources
 from data_prep.baselines import baselines
 from data_prep.download import Download
 from data_prep.pack import Manifest, Split, pack, split_of
-from data_prep.pairs import encode, framed, tokenizer_of
+from data_prep.pairs import encoded, framed, tokenizer_of
 from lra import tokenizer
 from lra.errors import UserError
 from lra.progress import progress
@@ -89,7 +89,7 @@ def pieces(reviews: list[Review], codes, seq_len: int) -> Split:
     """Returns the split of the reviews in a pretrained model's word pieces."""
     first, last = tokenizer.ends(codes)
     texts = [text.decode(errors="replace") for text, _ in reviews]
-    ids = [framed(each, first, last, seq_len) for each in encode(codes, texts)]
+    ids = [framed(each, first, last, seq_len) for each in encoded(codes, texts)]
     return split_of(ids, [label for _, label in reviews])
 
 

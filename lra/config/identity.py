@@ -78,7 +78,7 @@ class Configuration:
         """overrides: the words from which cfg was composed."""
         _nothing_taken_out(overrides)
         _everything_is_read(overrides)
-        self._typed_init = cfg.init
+        self._typed_init = None if cfg.init is None else str(cfg.init)
         inherit.adopt(cfg, overrides)
         check(cfg)
         self.cfg, self.overrides = cfg, overrides
@@ -98,7 +98,7 @@ class Configuration:
     def inherited(self) -> dict[str, str | None] | None:
         """The weights and the tokenizer that the run begins with; None without any."""
         cfg = self.cfg
-        words = dict(word.split("=", 1) for word in self.overrides if "=" in word)
+        words = dict(word.lstrip("+").split("=", 1) for word in self.overrides if "=" in word)
         typed = {"init": self._typed_init, "tokenizer": words.get("task.tokenizer")}
         if not any(typed.values()):
             return None

@@ -17,6 +17,7 @@ from lra import tokenizer
 from lra.errors import UserError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+ENCODERS = ("bert", "roberta", "xlm-roberta")
 FILES = (CONFIG, WEIGHTS, "*.json", "*.txt")
 # our names of the sizes, and those of BART's and of BERT's kind of config.json
 SIZES = {
@@ -35,8 +36,9 @@ def adopt(cfg: DictConfig, overrides: list[str]) -> None:
     the folder or its files are missing.
     """
     if cfg.init is not None:
-        cfg.init = str(folder(cfg.init))
+        cfg.init = str(folder(str(cfg.init)))
         stored = config_of(cfg.init)
+        _fits(cfg, stored)
         sizes = {f"model.{ours}": _first(stored, theirs) for ours, theirs in SIZES.items()}
         for key, size in sizes.items():
             group, name = key.split(".")
@@ -51,15 +53,35 @@ def adopt(cfg: DictConfig, overrides: list[str]) -> None:
 
 def _vocabulary(cfg: DictConfig) -> int:
     """Returns the number of ids: the network's where there is one, else the tokenizer's."""
+    size = _size(Path(cfg.task.tokenizer))
     if cfg.init is not None and "init" in cfg.model.net:
-        return int(config_of(cfg.init)["vocab_size"])
-    return _size(Path(cfg.task.tokenizer))
+        room = int(config_of(cfg.init)["vocab_size"])
+        if size > room:
+            raise UserError(
+                f"task.tokenizer={cfg.task.tokenizer} has {size:,} ids, and {cfg.init} has "
+                f"{room:,}: take the tokenizer that belongs to the weights."
+            )
+        return room
+    return size
 
 
 @lru_cache(maxsize=8)
 def _size(folder: Path) -> int:
     tokenizer.extra()
     return int(tokenizer.load(folder).get_vocab_size())
+
+
+def _fits(cfg: DictConfig, stored: dict[str, Any]) -> None:
+    """Raises UserError for a folder of another kind of model than the one that begins with it."""
+    if "init" not in cfg.model.net:
+        return  # the model cannot begin with any: the schema says so
+    family = ("bart",) if cfg.model.get("answers") == "text" else ENCODERS
+    kind = stored.get("model_type")
+    if kind not in family or "vocab_size" not in stored:
+        raise UserError(
+            f"init={cfg.init} has a model of type {kind}: model={cfg.model.name} begins with "
+            f"{' or '.join(family)}."
+        )
 
 
 def folder(init: str) -> Path:

@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from lra import tokenizer
 from lra.config.composition import flatten, models_for, own_block, plain, resolved
 from lra.errors import UserError, one_of
 
@@ -175,6 +176,12 @@ def _all_given(cfg: DictConfig) -> None:
 
 def _answers_fit(cfg: DictConfig) -> None:
     """Raises UserError for a model that does not fit the task, or cannot begin as asked to."""
+    rules = plain(cfg.task.variants[cfg.task.variant])
+    if rules.get("tokenizer") and cfg.task.tokenizer is None:
+        raise UserError(
+            f"task.variant={cfg.task.variant} has the word pieces of a pretrained model: name its "
+            "folder with init=... or task.tokenizer=..."
+        )
     texts = [side for side in (cfg.model, cfg.task) if side.get("answers") == "text"]
     if len(texts) == 1:
         gives, wants = ("a text", "a label") if texts[0] is cfg.model else ("a label", "a text")
@@ -182,6 +189,8 @@ def _answers_fit(cfg: DictConfig) -> None:
             f"model={cfg.model.name} gives {gives}, and task={cfg.task.name} wants {wants}: choose "
             f"model={' or '.join(models_for(cfg.task)[:4])}."
         )
+    if texts or cfg.model.get("pretrained"):
+        tokenizer.extra()
     if cfg.model.get("pretrained") == "always" and cfg.init is None:
         raise UserError(
             f"model={cfg.model.name} begins with the weights of a pretrained encoder: name its "

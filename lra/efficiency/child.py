@@ -76,10 +76,14 @@ class Subject:
             return ["encoding", "generation", "training"]
         return ["inference", "training"]
 
-    def compute(self, batch: Batch, phase: str, without=torch.inference_mode) -> None:
-        """Computes a phase for a batch. without: the context in which gradients are left out."""
+    def compute(
+        self, batch: Batch, phase: str, net=None, without: Any = torch.inference_mode
+    ) -> None:
+        """Computes a phase for a batch. net: in place of the one that may be compiled. without: the
+        context in which gradients are left out."""
+        net = net or self.forward
         if phase == "training":
-            self.loss(self.forward, batch).backward()
+            self.loss(net, batch).backward()
             return
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
         objective: Any = self.objective
@@ -89,7 +93,7 @@ class Subject:
             elif phase == "generation":
                 objective.generate(self.net, batch)
             else:
-                objective.loss(self.forward, batch)
+                objective.loss(net, batch)
 
     def optimise(self) -> None:
         self.module.on_before_optimizer_step(self.optimiser)
@@ -158,7 +162,7 @@ class Subject:
 
         def step(size: int):
             # torch's counter cannot follow parameters through modules in inference mode
-            self.compute(self.batch(0, size), phase, without=nullcontext)
+            self.compute(self.batch(0, size), phase, self.net, nullcontext)
             self.optimiser.zero_grad()
 
         one = flops.count(lambda: step(1))

@@ -47,6 +47,7 @@ class Objective(ABC):
     headline: ClassVar[Metric]  # on test: ranks the models and heads the tables
     selection: ClassVar[Metric]  # on val: chooses the weights and the setting
     inherits: ClassVar[bool] = False  # its weights are there to begin other runs with (init=...)
+    uneven: ClassVar[bool] = False  # batches of as many examples differ in their units
     labelled: ClassVar[bool] = True  # the packed labels are its targets, and stored for all rows
 
     def __init__(self, name: str, outputs: int | None):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lra.errors import UserError
 from lra.objective.base import Batch, Net, Predictions
 from lra.objective.generation import BOS, EOS, LOSS, PAD, UNK, Generation
 from lra.objective.metric import Score, ratio_score
@@ -51,17 +52,21 @@ class Denoising(Generation):
     def attach(self, texts) -> None:
         super().attach(texts)
         self.mask = self.tokenizer.token_to_id("<mask>")
+        if self.mask is None:
+            raise UserError(
+                f"The tokenizer of {texts.folder} has no <mask>, which denoising needs."
+            )
         tokens = (
             self.tokenizer.id_to_token(i) or "" for i in range(self.tokenizer.get_vocab_size())
         )
         self.ends = np.array([token.endswith(ENDS) for token in tokens])
 
     def source(self, batch: Batch, split: str) -> tuple["Tensor", "Tensor"]:
-        """Returns the corrupted texts. In training they follow torch's generator, which is seeded
-        at every step; else each example's place in the split, so that its noise is always one."""
+        """Returns the corrupted texts. In training they follow the seed of the step and each
+        example's place in the split, however the batch is cut into parts; else the place alone."""
         import torch
 
-        seed = [int(torch.randint(2**62, ()))] if split == "train" else []
+        seed = [torch.initial_seed()] if split == "train" else []
         noised = []
         for row, n, index in zip(batch.ids[:, 0], batch.lengths[:, 0], batch.indices, strict=True):
             rng = np.random.default_rng([int(index), *seed])

@@ -28,6 +28,7 @@ class Generation(Objective):
 
     headline = ROUGE_L
     selection = LOSS
+    uneven = True  # a unit is a target token
     labelled = False  # texts are not stored with the rows: they may not be ours to hand on
 
     def __init__(
@@ -56,7 +57,8 @@ class Generation(Objective):
         self.references: list[list[str]] | None = None  # of test
 
     def attach(self, texts) -> None:
-        """Takes the tokenizer and the references. Raises UserError for one not of BART's kind."""
+        """Takes the tokenizer and the references. Raises UserError for a tokenizer whose first ids
+        are not BART's."""
         tokenizer.extra()
         self.tokenizer = tokenizer.load(texts.folder)
         ids = [self.tokenizer.token_to_id(token) for token in tokenizer.SPECIAL[:3]]
@@ -76,9 +78,9 @@ class Generation(Objective):
         return float(batch.lengths[:, -1].clamp(max=self.target_len).sum())
 
     def source(self, batch: Batch, split: str) -> tuple["Tensor", "Tensor"]:
-        """Returns the documents (B, N) and lengths (B,), padded to the longest of the batch."""
-        lengths = batch.lengths[:, 0]
-        return batch.ids[:, 0, : int(lengths.max())].long(), lengths
+        """Returns the documents (B, N) and lengths (B,). N is the whole batch's, also for a part of
+        it, since a filter with padding=batch sees it."""
+        return batch.ids[:, 0].long(), batch.lengths[:, 0]
 
     def taught(self, batch: Batch) -> tuple["Tensor", "Tensor"]:
         """Returns the decoder's ids (B, T), each target shifted to the right behind </s>, and the

@@ -92,8 +92,11 @@ def check(path: Path, stores: Stores) -> Row:
     same_data = [known for known in alike if known.fingerprint == row.fingerprint]
     if len(same_data) < len(alike):
         raise _refused(path, f"no data here have the fingerprint {row.fingerprint}")
-    predicted, found = _recompute(path, row, stores)
-    _configuration(path, row)
+    of = _objective(path, row)
+    configuration = _configuration(path, row)  # nothing of the row has run before
+    predicted, found = (
+        _recompute(path, row, of, stores) if of.labelled else _rescore(path, row, configuration)
+    )
     _printable(path, row)
     same_on_board = [known for known in board if known.fingerprint == row.fingerprint]
     rivals = [known for known in same_on_board if known.objective == row.objective]
@@ -108,15 +111,20 @@ def _refused(path: Path, reason: str) -> UserError:
     return UserError(f"{path} is refused: {reason}.")
 
 
-def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[str, Score]]:
-    """Scores the predictions on our own targets; returns both."""
+def _objective(path: Path, row: Row) -> Objective:
+    """Returns the objective of this checkout that the row names, with the metrics it names."""
     of = objective.named(row.objective)
     if of is None:
         raise _refused(path, f"objective {row.objective} is not here")
     if (row.headline, row.selection) != (of.headline, of.selection):
         raise _refused(path, f"its metrics are not those of objective {row.objective}")
-    if not of.labelled:
-        return _rescore(path, row)
+    return of
+
+
+def _recompute(
+    path: Path, row: Row, of: Objective, stores: Stores
+) -> tuple[Predictions, dict[str, Score]]:
+    """Scores the predictions on our own targets; returns both."""
     targets = stores.targets(row.fingerprint)
     if targets is None:
         raise _refused(
@@ -136,11 +144,12 @@ def _recompute(path: Path, row: Row, stores: Stores) -> tuple[Predictions, dict[
     return predicted, found
 
 
-def _rescore(path: Path, row: Row) -> tuple[Predictions, dict[str, Score]]:
+def _rescore(
+    path: Path, row: Row, configuration: Configuration
+) -> tuple[Predictions, dict[str, Score]]:
     """Scores texts on the packed data of this checkout, since no texts are stored with rows;
     returns both."""
     try:
-        configuration = Configuration.of(row.overrides)
         this = find(configuration)
     except UserError as error:
         raise _refused(path, str(error)) from error
@@ -161,6 +170,11 @@ def _rescore(path: Path, row: Row) -> tuple[Predictions, dict[str, Score]]:
     targets = of.targets(np.zeros(0), list(range(len(predicted))), "test")
     found = of.score(predicted, targets)
     _must_agree(path, row, of, found)
+    ours, theirs = of.details(predicted, targets), runs.read_details(path)
+    if ours.keys() != theirs.keys() or not all(
+        np.allclose(ours[name], theirs[name], atol=1e-3) for name in ours
+    ):
+        raise _refused(path, "the scores of its examples do not follow from its predictions")
     return predicted, found
 
 
@@ -183,7 +197,7 @@ def _must_agree(path: Path, row: Row, of: Objective, found: dict[str, Score]) ->
         raise _refused(path, "its val interval does not follow from its val score")
 
 
-def _configuration(path: Path, row: Row) -> None:
+def _configuration(path: Path, row: Row) -> Configuration:
     """Refuses a row unless task, model, protocol and its modifications give the stored
     configuration, the cell's name and the parameter count."""
     if not (config.CONF / "model" / f"{row.model}.yaml").exists():
@@ -197,6 +211,10 @@ def _configuration(path: Path, row: Row) -> None:
         key for key, pair in row.modified.items() if _runs_code(key) or _runs_code(pair[-1])
     ]:
         raise _refused(path, f"it modifies {code[0]}, and a submission cannot say what to call")
+    given = row.inherited.model_dump(exclude={"sha256"}) if row.inherited else {}
+    for name, folder in given.items():
+        if folder and (_runs_code(folder) or not Path(folder).is_dir()):
+            raise _refused(path, f"the folder that it names as {name} is not here: bring it")
     choices = {name: getattr(row, name) for name in CHOSEN}
     if odd := [name for name, word in choices.items() if not re.fullmatch(r"\w+", word or "none")]:
         raise _refused(path, f"its {odd[0]} is not a name")
@@ -244,6 +262,7 @@ def _configuration(path: Path, row: Row) -> None:
     source = cfg.source
     if said != (source.preset, source.budget, source.follows, cfg.model.cost):
         raise _refused(path, "its sources or its claimed cost are not those of its configuration")
+    return configuration
 
 
 def _runs_code(value) -> bool:

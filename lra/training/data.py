@@ -12,12 +12,12 @@ from data_prep.pack import Manifest, Split, load
 from lra.objective import Batch, Objective
 
 POOL = 50  # batches that are sorted by length together
-MULTIPLE = 128  # divides padded lengths, so that few different ones occur
+MULTIPLE = 128  # divides padded lengths, so that few different ones occur; not those of texts
 
 
 class Packed(Dataset):
     """One split. A batch is gathered from the mapped files at once and padded with id 0 to seq_len,
-    or with `to_longest` to the longest document of the batch, rounded up to a MULTIPLE.
+    or with `to_longest` to the longest document of the batch, rounded up to a multiple.
 
     The lengths alone tell which positions are padding.
     """
@@ -29,7 +29,9 @@ class Packed(Dataset):
         seq_len: int,
         limit: int | None = None,
         to_longest: bool = False,
+        multiple: int = MULTIPLE,
     ):
+        self.multiple = multiple
         self.split, self.documents, self.seq_len = split, documents, seq_len
         self.size = min(len(split.labels), limit or len(split.labels))
         self.to_longest = to_longest
@@ -50,7 +52,7 @@ class Packed(Dataset):
         lengths = np.minimum(offsets[first + 1] - starts, self.seq_len)
         N = self.seq_len
         if self.to_longest:
-            N = min(N, -(-max(1, int(lengths.max())) // MULTIPLE) * MULTIPLE)
+            N = min(N, -(-max(1, int(lengths.max())) // self.multiple) * self.multiple)
         batch = np.zeros((len(indices), self.documents, N), ids.dtype)
         for b, p in np.ndindex(lengths.shape):
             start, n = starts[b, p], lengths[b, p]
@@ -68,7 +70,8 @@ def full_length(cfg, objective: Objective, examples: int) -> Packed:
     real, because the cost of a model by length must not depend on how short the documents are."""
     N, documents = cfg.model.seq_len, cfg.task.documents
     rng = np.random.default_rng(0)
-    ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(np.uint16)
+    dtype = np.uint16 if cfg.task.vocab_size <= 2**16 else np.uint32
+    ids = rng.integers(1, cfg.task.vocab_size, examples * documents * N).astype(dtype)
     labels = objective.dummy_targets(examples, rng)
     return Packed(Split(ids, np.arange(examples * documents + 1) * N, labels), documents, N)
 
@@ -182,6 +185,7 @@ class PackedData(pl.LightningDataModule):
                 seq_len,
                 limit if name != "train" else None,
                 to_longest=bucket_by_length,
+                multiple=1 if manifest.tokenizer else MULTIPLE,
             )
             for name in manifest.counts
         }

@@ -59,7 +59,7 @@ class Learner(pl.LightningModule):
         batch. The gradients of the other parts are summed already."""
         optimizer: Any = self.optimizers(use_pl_optimizer=False)  # the only one
         optimizer.zero_grad()
-        examples, units = len(batch.indices), self.objective.units(batch)
+        examples, units = len(batch.indices), self._units(batch)
         size = self.micro_batch or examples
         mean = torch.zeros((), device=self.device)
         for start in range(0, examples, size):
@@ -72,6 +72,15 @@ class Learner(pl.LightningModule):
                     loss.backward()
             mean += loss.detach()
         return {"loss": loss, "mean": mean}
+
+    def _units(self, batch: Batch) -> float:
+        """Returns the units of a rank's share of the step's batch. Ranks average their gradients
+        evenly, so where units differ each counts by the mean of all ranks."""
+        units = self.objective.units(batch)
+        if not self.objective.uneven or self.trainer.world_size == 1:
+            return units
+        mean = torch.tensor(units, device=self.device, dtype=torch.float64)
+        return float(self.trainer.strategy.reduce(mean, reduce_op="mean"))
 
     def _no_sync(self):
         """Returns a context in which ranks do not exchange gradients: they do so once a step, with

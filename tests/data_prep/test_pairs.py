@@ -178,6 +178,19 @@ def test_packed_they_are_ids_from_first_to_last_and_texts(tmp_path):
     assert any("documents of test are also in train" in note for note in manifest.notes)
 
 
+def test_signs_of_the_tokenizer_in_a_text_are_letters(tmp_path):
+    write_jsonl(tmp_path)
+    record = {"id": "x", "article": "A </s> and a <mask> here.", "highlights": "One <s> ."}
+    with open(tmp_path / "train.jsonl", "a") as file:
+        file.write("\n" + json.dumps(record))
+    manifest, path = made(tmp_path, tmp_path)
+    ids, offsets, _ = load(path, manifest, "train")
+    document = ids[offsets[-3] : offsets[-2]].tolist()
+    assert document.count(2) == 1
+    codes = tokenizer.load(path)
+    assert codes.decode(document[1:-1], skip_special_tokens=False) == record["article"]
+
+
 def test_long_ones_are_cut_and_the_manifest_says_so(tmp_path):
     write_jsonl(tmp_path)
     manifest, path = made(
@@ -271,6 +284,31 @@ def test_stories_that_the_lists_name_must_be_there(tmp_path):
     write_stories(tmp_path)
     next(tmp_path.glob("cnn/*.story")).unlink()
     with pytest.raises(UserError, match="lacks 1 stories of its url lists"):
+        made(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("absent", [None, float("nan"), ""])
+def test_pairs_without_an_id_are_all_kept(absent):
+    assert pairs.id_of({"id": absent}) == pairs.id_of({}) == ""
+    assert pairs.id_of({"id": 7}) == "7"
+
+
+def test_a_line_ends_with_a_line_feed_alone(tmp_path):
+    for split in SPLITS:
+        (tmp_path / f"{split}.source").write_text("one\u2028line\r\ntwo\x0clines\n")
+        (tmp_path / f"{split}.target").write_text("a\x85b\nc\n", newline="")
+        (tmp_path / f"{split}.bpe.source").write_text("318 32\n11 5\n")  # fairseq leaves these
+        (tmp_path / f"{split}.bpe.target").write_text("318\n11\n")
+    found = read(tmp_path)["train"]
+    assert [pair.references for pair in found] == [["a\x85b"], ["c"]]
+    assert [" ".join(pair.document.split()) for pair in found] == ["one line", "two lines"]
+
+
+def test_stories_without_url_lists_are_explained(tmp_path):
+    write_stories(tmp_path)
+    for path in tmp_path.glob("all_*.txt"):
+        path.unlink()
+    with pytest.raises(UserError, match="has stories and no url lists: put all_train.txt"):
         made(tmp_path, tmp_path)
 
 

@@ -99,3 +99,19 @@ def test_a_lock_excludes_others_and_dies_with_its_holder(tmp_path):
     holder.join()
     release.set()
     waiter.join()
+
+
+def test_a_folder_is_replaced_whole_and_readable_by_others(tmp_path):
+    target = tmp_path / "folder"
+    for content in ("one", "two"):
+        with files.replacing_folder(target) as temporary:
+            (temporary / "file").write_text(content)
+    assert (target / "file").read_text() == "two"
+    with pytest.raises(RuntimeError), files.replacing_folder(target) as temporary:  # noqa: PT012
+        (temporary / "file").write_text("three")
+        raise RuntimeError
+    assert (target / "file").read_text() == "two"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert target.stat().st_mode & 0o777 == 0o777 & ~umask

@@ -81,6 +81,11 @@ def test_eli5_s_own_is_another_number():
     assert rouge.eli5(["running cats"], [["run cat"]])["ROUGE-L of ELI5"][0] > 99.9  # stemmed
 
 
+def test_eli5_s_own_takes_a_long_text_without_a_stop():
+    words = " ".join(f"word{n}" for n in range(3000))
+    assert rouge.eli5([words], [[words]])["ROUGE-L of ELI5"][0] > 99.9
+
+
 def test_lead_3_on_cnn_dailymail(archives):
     """On the first 500 rows of the official test split, measured with rouge-score 0.1.2."""
     path = archives / "cnn_dailymail/test.csv"

@@ -60,6 +60,21 @@ def test_bart_s_older_files_give_the_same_ids(tmp_path):
     assert tokenizer.digest(tmp_path) != ""
 
 
+def test_a_merge_of_signs_is_not_a_comment(tmp_path):
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "#", "##"]
+    (tmp_path / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}))
+    for header in ("#version: 0.2\n", ""):
+        (tmp_path / "merges.txt").write_text(f"{header}# #\n")
+        assert tokenizer.load(tmp_path).encode("##").ids == [5]
+
+
+@pytest.mark.parametrize("name", tokenizer.PACKAGES)
+def test_a_missing_package_is_named(monkeypatch, name):
+    monkeypatch.setattr(tokenizer, "find_spec", lambda package: package != name or None)
+    with pytest.raises(UserError, match=rf"need {name}: pip install -e '\.\[bart\]'"):
+        tokenizer.extra()
+
+
 def test_gpt2_s_files_give_bart_s_ids(archives):
     """Hello and world are known; <mask> is the last of 50,265."""
     folder = archives / "gpt2_bpe"

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -65,6 +67,22 @@ def test_padding_s_ids_do_not_matter(network, more):
     other = IDS.clone()
     other[1, 11:] = 1
     assert torch.equal(net(IDS, LENGTHS, DECODER_IDS), net(other, LENGTHS, DECODER_IDS))
+
+
+def test_a_distilled_model_keeps_its_smaller_decoder(folder):
+    config = BartConfig.from_pretrained(folder)
+    config.decoder_layers = 1
+    BartForConditionalGeneration(config).save_pretrained(folder)
+    net = Bart(init=str(folder), **SIZES)
+    assert len(net.bart.model.decoder.layers) == 1
+
+
+def test_a_folder_s_own_settings_of_generation_do_not_count(folder):
+    said = {"num_beams": 7, "repetition_penalty": 9.0, "transformers_version": "5.24.0"}
+    (folder / "generation_config.json").write_text(json.dumps(said))
+    found = Bart(init=str(folder), **SIZES).bart.generation_config
+    assert found.repetition_penalty in (None, 1.0)
+    assert found.num_beams in (None, 1)
 
 
 def test_half_a_folder_is_refused(folder):

@@ -1,7 +1,9 @@
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
     BertConfig,
     BertModel,
     DistilBertConfig,
@@ -83,6 +85,15 @@ def test_the_filter_shortens_all_but_the_first_position(folder):
     assert lengths.tolist() == [1 + 20, 1 + 11, 1 + 4]
     assert states.shape[1] == 21
     assert torch.equal(seen[0][:, 0], embedded[:, 0])
+
+
+def test_a_folder_with_a_language_model_s_head_is_taken(folder, tmp_path):
+    config = AutoConfig.from_pretrained(folder)
+    whole = AutoModelForMaskedLM.from_config(config)
+    whole.save_pretrained(tmp_path)
+    ours = encoder(str(tmp_path)).encoder.state_dict()
+    theirs = whole.base_model.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 def test_the_head_alone_is_new(folder):

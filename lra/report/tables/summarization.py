@@ -1,6 +1,6 @@
 """Tasks whose answers are texts, and pretrained models: scores and cost, with the first weights.
 
-A line is a model with its filter's settings and its first weights. Other than in the scores, a row
+A line is a model with its filter's settings and its first weights. Unlike in the scores, a row
 whose filter alone differs from its protocol has its place here.
 """
 
@@ -155,8 +155,9 @@ def numbers(entry: Entry) -> dict[str, Any]:
         **{metric: scale * score(entry, metric) for metric in first.test},
         "low": scale * entry.interval[0],
         "high": scale * entry.interval[1],
-        f"val_{first.selection.name}": first.selection.scale
-        * average(row.val_score and row.val_score.value for row in entry.rows),
+        f"val_{first.selection.name}": average(
+            row.val_score and first.selection.scale * row.val_score.value for row in entry.rows
+        ),
         "seeds": " ".join(str(row.seed) for row in entry.rows),
         "parameters": first.parameters,
         "train_examples_per_second": entry.measured(_train_speed),

@@ -8,6 +8,7 @@ from lra.errors import UserError
 
 WORDS = ["task=scitldr", "model=fourier_bart", "protocol=lite"]
 BART = {
+    "model_type": "bart",
     "d_model": 24,
     "encoder_layers": 3,
     "encoder_attention_heads": 4,
@@ -72,14 +73,23 @@ def test_a_tokenizer_alone_gives_its_vocabulary_and_no_weights(folder):
         ([*WORDS, "objective.generation.max_len=1023"], "max_len=1023: .*choose up to 1022"),
         ([*WORDS, "init={folder}/nowhere"], "has no config.json and no model.safetensors"),
         (["task=listops", "model=fourier", "init={folder}"], "cannot begin with pretrained"),
+        (["task=text", "task.variant=word_pieces_512"], "name its folder with init="),
+        (
+            ["task=text", "model=encoder", "init={folder}"],
+            "type bart: model=encoder begins with",
+        ),
+        ([*WORDS, "init={folder}", "task.tokenizer={folder}/large"], "has 320 ids, and"),
+        ([*WORDS, "init=3"], "init=3: 3 has no config.json"),
         (["task=listops", "model=bart"], "gives a text, and task=listops wants a label"),
         (["task=scitldr", "model=fourier"], "wants a text: choose model=bart or fourier_bart"),
         (["task=text", "model=encoder"], "name its folder with init="),
-        (["task=text", "model=encoder", "init={folder}"], "task.variant=word_pieces_512"),
         ([*WORDS, "task.tokenizer={folder}/nowhere"], "has no tokenizer"),
     ],
 )
 def test_mistakes_end_in_a_sentence(folder, words, said):
+    (folder / "large").mkdir()
+    texts = [f"word{n} storm river council" for n in range(99)]
+    tokenizer.train(texts, 320).save(str(folder / "large/tokenizer.json"))
     with pytest.raises(UserError, match=said):
         Configuration.of([word.format(folder=folder) for word in words])
 
