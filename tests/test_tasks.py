@@ -11,7 +11,7 @@ import data_prep
 from lra import config
 from lra.config import Configuration
 from lra.store import runs
-from lra.training.data import PackedData
+from lra.training.data import PackedData, full_length
 from tests import conftest, originals, warm
 from tests.conftest import ROOT
 
@@ -114,7 +114,23 @@ def test_a_row_selected_on_test_says_so(root, tmp_path):
     assert "val is the test split: selected on test" in row.warnings
 
 
-@pytest.mark.parametrize("preset", sorted((config.CONF / "preset/paper").glob("*/*.yaml")))
+PUBLISHED = sorted((config.CONF / "preset/paper").glob("*/*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", [p for p in PUBLISHED if p.parent.name in config.text_tasks()])
+def test_every_published_setting_of_texts_trains(preset):
+    """Computes the gradient of one example at the preset's own size, 400 M parameters, but for 128
+    of its tokens."""
+    words = [f"task={preset.parent.name}", f"model={preset.stem}", "protocol=paper"]
+    cfg = Configuration.of([*words, "model.seq_len=128"]).cfg
+    objective, net = instantiate(cfg.objective), instantiate(cfg.model.net)
+    loss = objective.loss(net, full_length(cfg, objective, 1).__getitems__([0]))
+    loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("preset", [p for p in PUBLISHED if p.parent.name in config.tasks()])
 def test_every_published_setting_trains(preset, tmp_path):
     """Computes the gradient of one example, on random ids at the preset's own size, but for at most
     512 of its length."""

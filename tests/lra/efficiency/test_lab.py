@@ -44,6 +44,7 @@ def test_a_known_sleep_and_a_known_allocation_are_measured_within_10_percent():
     assert max(found.training.optimiser_seconds + found.training.data_seconds) < 0.1
 
 
+@pytest.mark.slow
 def test_too_much_memory_is_a_result():
     found = lab.measure(known(0, 1, "Hungry"), 0, 5, Limits(100, 10**9))
     assert (found.status, found.training) == ("oom", None)
@@ -232,6 +233,7 @@ TINY_BART = ["model.d_model=16", "model.n_layers=3", "model.n_heads=2", "model.d
 TINY_BART += ["trainer.threads=1", "task.variants.sample.vocab_size=60", "protocol=lite"]
 
 
+@pytest.mark.slow
 def test_a_family_is_measured_by_its_phases(tmp_path):
     configuration = lab.compose("fourier_bart", 48, 2, TINY_BART)
     bart = Cell("fourier_bart", configuration, False, [])
