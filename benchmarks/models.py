@@ -45,6 +45,7 @@ def local(d, n):
             self.attend = LocalAttention(
                 128,
                 causal=False,
+                autopad=True,
                 look_backward=0,
                 look_forward=0,
                 dim=d // 2,
