@@ -30,6 +30,7 @@ FILE = re.compile(
     r"(?:^|/)(train|validation|valid|val|dev|test)"
     r"(?:(?:[-_.][^/]*)?\.(csv|parquet|jsonl|json)|\.(source|target))$"
 )
+FORM = "train, val and test, each as .csv, .jsonl, .json, .parquet or .source and .target"
 SPLIT_OF = {"validation": "val", "valid": "val", "dev": "val"}
 MOST = 2**31 - 1 if sys.maxsize > 2**32 else 2**30  # characters of a field of a csv file
 

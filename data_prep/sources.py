@@ -17,12 +17,13 @@ def find(
     names: Sequence[str],
     wanted: re.Pattern,
     original: Download | None,
+    form: str | None = None,
 ) -> Path:
     """Returns the first source that exists.
 
     names: the possible names of the task's folder or file below LRA_ARCHIVES. wanted: a member that
     the source must hold; an entry of LRA_ARCHIVES without it is passed over. original: the file to
-    download to <data.root>/downloads; None if nobody offers the files.
+    download to <data.root>/downloads; None if nobody offers the files. form: the files in words.
     """
     if data.archive is not None:
         path = Path(data.archive)
@@ -34,8 +35,8 @@ def find(
         return path
     if original is None:
         raise UserError(
-            f"Nothing holds {task}'s files ({wanted.pattern}): name their folder or archive with "
-            f"data.archive=PATH, or put it in $LRA_ARCHIVES/{names[0]}."
+            f"Nothing holds {task}'s files ({form or wanted.pattern}): name their folder or "
+            f"archive with data.archive=PATH, or put it in $LRA_ARCHIVES/{names[0]}."
         )
     return download.fetch(original, Path(data.root) / "downloads")
 

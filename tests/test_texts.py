@@ -195,6 +195,7 @@ def test_data_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
     monkeypatch.delenv("LRA_ARCHIVES", raising=False)
     said = run(tmp_path, "task=scitldr", *FOURIER, code=1)
     (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "(train, val and test, each as .csv," in line
     assert "data.archive=PATH" in line
     assert "$LRA_ARCHIVES/scitldr" in line
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep import archive, sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, Pair, Record, id_of, lines, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, FORM, Pair, Record, id_of, lines, must_hold, pack_pairs, read
 from lra.errors import UserError
 from lra.progress import progress
 
@@ -27,7 +27,7 @@ VERSION = 1  # raise it when the same files give other data
 
 
 def make(task, data, path: Path) -> Manifest:
-    origin = sources.find(task.name, data, FOLDERS, WANTED, None)
+    origin = sources.find(task.name, data, FOLDERS, WANTED, None, f"{FORM}, or .story")
     stories = next(archive.members(origin, STORY), None) is not None
     splits = read_stories(origin) if stories else read(origin, pair_of)
     must_hold(origin, splits, task.variants[task.variant].get("counts"))
