@@ -203,8 +203,10 @@ def load(path: Path, manifest: Manifest, split: str) -> Split:
 
 
 class Texts(NamedTuple):
-    """What packed texts have beside ids. folder: with the tokenizer. references: split -> a list of
-    texts an example, of the splits that texts score."""
+    """The tokenizer and the references of packed texts.
+
+    folder: holds the tokenizer's file. references: split -> a list of texts an example, for the
+    splits that texts score."""
 
     folder: Path
     references: dict[str, list[list[str]]]

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -175,6 +175,28 @@ def id_of(record: Record, key: str = "id") -> str:
     return "" if found is None or found != found else str(found)  # NaN is not itself
 
 
+def make_pairs(
+    task,
+    data,
+    path: Path,
+    *,
+    folders: Sequence[str],
+    pairs_of: Callable[[Path], dict[str, list[Pair]]],
+    version: int,
+    files: re.Pattern = FILE,
+    form: str = FORM,
+) -> Manifest:
+    """Finds the files of a task, reads their pairs, checks the counts, and packs them.
+
+    folders: the names below LRA_ARCHIVES. pairs_of: reads split -> pairs from the source. version:
+    raised where the same files give other data. files, form: the members wanted, and in words.
+    """
+    origin = sources.find(task.name, data, folders, files, None, form)
+    splits = pairs_of(origin)
+    must_hold(origin, splits, task.variants[task.variant].get("counts"))
+    return pack_pairs(path, task, data, splits, sources.describe(origin, files), version)
+
+
 def must_hold(origin: Path, splits: dict[str, list[Pair]], counts) -> None:
     """Raises UserError unless every split has pairs, as many as the variant says, if it does."""
     for split, pairs in splits.items():
@@ -189,7 +211,7 @@ def must_hold(origin: Path, splits: dict[str, list[Pair]], counts) -> None:
 
 
 def pack_pairs(
-    path: Path, task, data, origin: Path, splits: dict[str, list[Pair]], version: int
+    path: Path, task, data, splits: dict[str, list[Pair]], source: str, version: int
 ) -> Manifest:
     """Tokenises and packs the splits. task.tokenizer names a folder with a tokenizer; null trains
     one of the variant's vocab_size on the training split."""
@@ -221,13 +243,13 @@ def pack_pairs(
         tokenizer=codes.to_str(),
         task=task.name,
         variant=task.variant,
-        source=sources.describe(origin, FILE),
+        source=source,
         generator=None,
         reader={
             "version": version,
             "seq_len": rules.seq_len,
             "target_len": rules.target_len,
-            **({} if task.tokenizer else {"vocab_size": rules.vocab_size}),
+            **trained_size(task),
         },
         vocabulary=[],
         documents=2,
@@ -243,6 +265,12 @@ def tokenizer_of(task, texts: Iterable[str]):
     if task.tokenizer is not None:
         return tokenizer.load(Path(task.tokenizer))
     return tokenizer.train(texts, task.variants[task.variant].vocab_size)
+
+
+def trained_size(task) -> dict[str, int]:
+    """Returns the rule that a tokenizer trained on the task's texts follows; none follows from one
+    that is given."""
+    return {} if task.tokenizer else {"vocab_size": task.variants[task.variant].vocab_size}
 
 
 def encoded(codes, texts: list[str]) -> Iterator[list[int]]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 NAME = "tokenizer.json"
 BOS, PAD, EOS, UNK, MASK = SPECIAL = "<s>", "<pad>", "</s>", "<unk>", "<mask>"
 FORMS = ((NAME,), ("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe", "dict.txt"))
-
-
 PACKAGES = ("tokenizers", "transformers", "rouge_score", "rouge", "nltk")
 
 

@@ -62,15 +62,12 @@ class Bart(nn.Module):
         self.bart.generation_config = GenerationConfig()
 
     def forward(self, ids: Tensor, lengths: Tensor, decoder_ids: Tensor) -> Tensor:
-        mask = real(lengths, ids.shape[1]).long()
-        return self.bart(
-            input_ids=ids, attention_mask=mask, decoder_input_ids=decoder_ids, use_cache=False
-        ).logits
+        source = inputs(ids, lengths)
+        return self.bart(**source, decoder_input_ids=decoder_ids, use_cache=False).logits
 
     def encode(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Returns the encoder's states."""
-        mask = real(lengths, ids.shape[1]).long()
-        return self.bart.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.bart.get_encoder()(**inputs(ids, lengths)).last_hidden_state
 
     @torch.no_grad()
     def generate(self, ids: Tensor, lengths: Tensor, **settings) -> Tensor:
@@ -78,10 +75,14 @@ class Bart(nn.Module):
 
         settings: of transformers' GenerationMixin.generate.
         """
-        mask = real(lengths, ids.shape[1]).long()
-        return self.bart.generate(input_ids=ids, attention_mask=mask, **settings)
+        return self.bart.generate(**inputs(ids, lengths), **settings)
 
     def save(self, folder: Path) -> None:
         """Writes a folder that transformers' BART loads, and init=... of a run."""
         quiet()
         self.bart.save_pretrained(folder)
+
+
+def inputs(ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+    """Returns a source as transformers takes it. ids (B, N), lengths (B,)."""
+    return {"input_ids": ids, "attention_mask": real(lengths, ids.shape[1]).long()}

@@ -6,6 +6,8 @@ own length, and as in the Fourier Transformer's code for RoBERTa the first posit
 before the filter and put back after it.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,13 +17,12 @@ from transformers.masking_utils import create_bidirectional_mask
 from models.own_length import real, shorten
 from models.pretrained import build
 
-FAMILY = ("bert", "roberta", "xlm-roberta")
-
 
 class Encoder(nn.Module):
     """Maps ids (B, 1, N) and lengths (B, 1) to logits (B, num_classes).
 
-    init: a folder with config.json and model.safetensors. filter_layers: the layers, counted from
+    init: a folder with config.json and model.safetensors. types: the model types whose layers are
+    called as here. filter_layers: the layers, counted from
     0, in front of which the filter keeps keep_ratio of the positions; none in the plain encoder.
     """
 
@@ -29,6 +30,7 @@ class Encoder(nn.Module):
         self,
         *,
         init: str,
+        types: Sequence[str],
         num_classes: int,
         seq_len: int,
         dropout: float,
@@ -40,8 +42,8 @@ class Encoder(nn.Module):
         if not 0 < keep_ratio <= 1:
             raise ValueError(f"keep_ratio={keep_ratio}: choose a share above 0 and up to 1")
         config = AutoConfig.from_pretrained(init)
-        if config.model_type not in FAMILY:
-            raise ValueError(f"{init} is a {config.model_type}: choose one of {', '.join(FAMILY)}")
+        if config.model_type not in types:
+            raise ValueError(f"{init} is a {config.model_type}: choose one of {', '.join(types)}")
         config.hidden_dropout_prob = dropout
         config.attention_probs_dropout_prob = attention_dropout
         room = config.max_position_embeddings - (2 if "roberta" in config.model_type else 0)

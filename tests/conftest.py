@@ -62,6 +62,13 @@ def archives() -> Path:
     return Path(root)
 
 
+def original(archives: Path, name: str) -> Path:
+    """Returns a file or folder of the original archives; the test skips where it is missing."""
+    if not (archives / name).exists():
+        pytest.skip(f"LRA_ARCHIVES has no {name}")
+    return archives / name
+
+
 class Runner:
     """Calls run.py on the tiny task, with results in a folder of the test's own."""
 

@@ -13,9 +13,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from data_prep import archive, sources
+from data_prep import archive
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, FORM, Pair, Record, id_of, lines, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, FORM, Pair, Record, id_of, lines, make_pairs, read
 from lra.errors import UserError
 from lra.progress import progress
 
@@ -27,11 +27,21 @@ VERSION = 1  # raise it when the same files give other data
 
 
 def make(task, data, path: Path) -> Manifest:
-    origin = sources.find(task.name, data, FOLDERS, WANTED, None, f"{FORM}, or .story")
+    return make_pairs(
+        task,
+        data,
+        path,
+        folders=FOLDERS,
+        pairs_of=pairs_of,
+        version=VERSION,
+        files=WANTED,
+        form=f"{FORM}, or .story",
+    )
+
+
+def pairs_of(origin: Path) -> dict[str, list[Pair]]:
     stories = next(archive.members(origin, STORY), None) is not None
-    splits = read_stories(origin) if stories else read(origin, pair_of)
-    must_hold(origin, splits, task.variants[task.variant].get("counts"))
-    return pack_pairs(path, task, data, origin, splits, VERSION)
+    return read_stories(origin) if stories else read(origin, pair_of)
 
 
 def pair_of(record: Record) -> Pair:

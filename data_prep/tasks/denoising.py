@@ -1,9 +1,9 @@
 """Denoising: text to pretrain on, in pieces of at most seq_len tokens (BART, Lewis et al. 2020).
 
 Variant `imdb`: the training reviews of IMDb. `papers`: the ACL papers of Retrieval's stand-in.
-`imdb_papers`: both. `files`: every .txt file of data.archive. A tenth of the documents is held out
-for val, and another tenth, of at most `held_out` documents each, for test; the noise is made while
-training (lra/objective/denoising.py).
+`imdb_papers`: both. `files`: every .txt file of data.archive. A tenth of the documents, but at most
+`held_out` of them, is held out for val, and as many for test. Training makes the noise
+(lra/objective/denoising.py).
 """
 
 import re
@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep import archive, sources
 from data_prep.pack import Manifest, pack, split_of
-from data_prep.pairs import encoded, framed, tokenizer_of
+from data_prep.pairs import encoded, framed, tokenizer_of, trained_size
 from data_prep.tasks import retrieval, text
 from lra import tokenizer
 from lra.errors import UserError
@@ -58,7 +58,7 @@ def make(task, data, path: Path) -> Manifest:
             "version": VERSION,
             "seed": data.seed,
             "seq_len": rules.seq_len,
-            **({} if task.tokenizer else {"vocab_size": rules.vocab_size}),
+            **trained_size(task),
         },
         vocabulary=[],
         documents=1,

@@ -11,9 +11,9 @@ Variant `examples`: the ten examples that the authors published, six for trainin
 import re
 from pathlib import Path
 
-from data_prep import archive, pairs, sources
+from data_prep import archive, pairs
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, FORM, Pair, Record, id_of, must_hold, pack_pairs, read
+from data_prep.pairs import FILE, Pair, Record, id_of, make_pairs, read
 from lra.errors import UserError
 
 FOLDERS = ("eli5", "ELI5")
@@ -23,12 +23,20 @@ VERSION = 1  # raise it when the same files give other data
 
 
 def make(task, data, path: Path) -> Manifest:
-    rules = task.variants[task.variant]
     examples = task.variant == "examples"
-    origin = sources.find(task.name, data, FOLDERS, EXAMPLES if examples else FILE, None, FORM)
-    splits = read_examples(origin) if examples else read(origin, pair_of)
-    must_hold(origin, splits, rules.get("counts"))
-    return pack_pairs(path, task, data, origin, splits, VERSION)
+    return make_pairs(
+        task,
+        data,
+        path,
+        folders=FOLDERS,
+        pairs_of=read_examples if examples else pairs_of,
+        version=VERSION,
+        files=EXAMPLES if examples else FILE,
+    )
+
+
+def pairs_of(origin: Path) -> dict[str, list[Pair]]:
+    return read(origin, pair_of)
 
 
 def read_examples(origin: Path) -> dict[str, list[Pair]]:

@@ -6,19 +6,15 @@ same as document, summary and references. Of several summaries the first trains,
 
 from pathlib import Path
 
-from data_prep import sources
 from data_prep.pack import Manifest
-from data_prep.pairs import FILE, FORM, Pair, Record, id_of, must_hold, pack_pairs, read
+from data_prep.pairs import Pair, Record, id_of, make_pairs, read
 
 FOLDERS = ("scitldr", "SciTLDR-A", "scitldr_a.tar.xz")
 VERSION = 1  # raise it when the same files give other data
 
 
 def make(task, data, path: Path) -> Manifest:
-    origin = sources.find(task.name, data, FOLDERS, FILE, None, FORM)
-    splits = pairs_of(origin)
-    must_hold(origin, splits, task.variants[task.variant].get("counts"))
-    return pack_pairs(path, task, data, origin, splits, VERSION)
+    return make_pairs(task, data, path, folders=FOLDERS, pairs_of=pairs_of, version=VERSION)
 
 
 def pairs_of(origin: Path) -> dict[str, list[Pair]]:

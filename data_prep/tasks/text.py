@@ -1,10 +1,10 @@
 """Text: the sentiment of IMDb reviews (Maas et al., ACL 2011), read byte by byte.
 
 Ids are the bytes of the file, 0-255, or with a tokenizer (variant word_pieces_512) those of a
-pretrained model; a review is cut to the variant's seq_len. LRA's test split is
-the original one. LRA has no val split and validates on test; here val is 10 % of train, drawn by
-data.seed, and reviews that begin alike (duplicates) stay on one side. The variants *_test_as_val
-follow LRA: all of train is kept, and val is a copy of test.
+pretrained model; a review is cut to the variant's seq_len. LRA's test split is the original one.
+LRA has no val split and validates on test; here val is 10 % of train, drawn by data.seed, and
+reviews that begin alike (duplicates) stay on one side. The variants *_test_as_val follow LRA: all
+of train is kept, and val is a copy of test.
 """
 
 import re
@@ -50,16 +50,16 @@ def make(task, data, path: Path) -> Manifest:
         chosen = {"train": train, "val": val, "test": test}
     found = {name: len(reviews) for name, reviews in chosen.items()}
     sources.must_hold(origin, found, rules.counts, ORIGINAL.name)
-    splits = {
+    codes = tokenizer_of(task, ()) if task.get("tokenizer") else None
+    most = None if codes else rules.seq_len  # bytes; word pieces are cut as such
+    splits = by_bytes = {
         name: split_of(
-            [np.frombuffer(text[: rules.seq_len], np.uint8) for text, _ in reviews],
+            [np.frombuffer(text[:most], np.uint8) for text, _ in reviews],
             [label for _, label in reviews],
         )
         for name, reviews in chosen.items()
     }
-    by_bytes, codes = splits, None
-    if task.get("tokenizer"):
-        codes = tokenizer_of(task, ())
+    if codes:
         splits = {name: pieces(reviews, codes, rules.seq_len) for name, reviews in chosen.items()}
     return pack(
         path,

@@ -85,7 +85,13 @@ def typed_overrides() -> list[str]:
 
 def models() -> list[str]:
     """Returns the models of the arena: the choices of model= on the shared trunk."""
-    return [name for name in _names("model") if not _file("model", name).get("pretrained")]
+    return [name for name in _names("model") if family(name) is None]
+
+
+def family(model: str | None) -> str | None:
+    """Returns the family of pretrained networks that a model belongs to; None for the arena's. The
+    plain network of a family has its name."""
+    return _file("model", model).get("family") if model in _names("model") else None
 
 
 def models_for(task: Any) -> list[str]:
@@ -178,10 +184,9 @@ def _defaults(path: str) -> list[dict[str, str]]:
 
 def usual_net(model: str | None) -> dict[str, Any]:
     """Returns model.net as a model has it untyped: a class and what its arguments follow."""
-    facts = _file("model", model) if model in _names("model") else {}
-    if facts.get("pretrained"):
-        base = "bart" if facts.get("answers") == "text" else "encoder"
-        return plain(_file("base", base).net) | plain(facts.get("net", OmegaConf.create()))
+    if base := family(model):
+        own = _file("model", model).get("net", OmegaConf.create())
+        return plain(_file("base", base).net) | plain(own)
     return plain(_file("base", "trunk").net)
 
 

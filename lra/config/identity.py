@@ -46,7 +46,8 @@ ENVIRONMENT = {
     "trainer",
     "model.cost",  # labels, too
     "model.answers",
-    "model.pretrained",
+    "model.family",
+    "model.types",
     "task.answers",
     "task.own_rouge",
     "task.title",

@@ -17,7 +17,6 @@ from lra import tokenizer
 from lra.errors import UserError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-ENCODERS = ("bert", "roberta", "xlm-roberta")
 FILES = (CONFIG, WEIGHTS, "*.json", "*.txt")
 # our names of the sizes, and those of BART's and of BERT's kind of config.json
 SIZES = {
@@ -75,12 +74,11 @@ def _fits(cfg: DictConfig, stored: dict[str, Any]) -> None:
     """Raises UserError for a folder of another kind of model than the one that begins with it."""
     if "init" not in cfg.model.net:
         return  # the model cannot begin with any: the schema says so
-    family = ("bart",) if cfg.model.get("answers") == "text" else ENCODERS
     kind = stored.get("model_type")
-    if kind not in family or "vocab_size" not in stored:
+    if kind not in cfg.model.types or "vocab_size" not in stored:
         raise UserError(
             f"init={cfg.init} has a model of type {kind}: model={cfg.model.name} begins with "
-            f"{' or '.join(family)}."
+            f"{' or '.join(cfg.model.types)}."
         )
 
 

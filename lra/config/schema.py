@@ -189,14 +189,14 @@ def _answers_fit(cfg: DictConfig) -> None:
             f"model={cfg.model.name} gives {gives}, and task={cfg.task.name} wants {wants}: choose "
             f"model={' or '.join(models_for(cfg.task)[:4])}."
         )
-    if texts or cfg.model.get("pretrained"):
+    if texts or cfg.model.get("family"):
         tokenizer.extra()
-    if cfg.model.get("pretrained") == "always" and cfg.init is None:
+    if cfg.model.get("family") == "encoder" and cfg.init is None:
         raise UserError(
             f"model={cfg.model.name} begins with the weights of a pretrained encoder: name its "
             "folder with init=..."
         )
-    if cfg.model.get("pretrained") == "always" and cfg.task.get("tokenizer") is None:
+    if cfg.model.get("family") == "encoder" and cfg.task.get("tokenizer") is None:
         raise UserError(
             f"model={cfg.model.name} reads the word pieces of its tokenizer: choose task=text "
             "task.variant=word_pieces_512."

@@ -38,7 +38,6 @@ SPECIAL = {
     ]
 }
 BASELINES = [BASELINE, EXPLICIT]
-FAMILIES = {"bart": {"bart", "fourier_bart"}, "encoder": {"encoder", "fourier_encoder"}}
 POLL = 0.02  # seconds between looks at a child's memory
 
 
@@ -87,9 +86,9 @@ def compose(model: str, length: int, batch: int, overrides: list[str]) -> Config
     pretrained family."""
     chosen = SPECIAL.get(model) or config.choices(*config.unlabelled(model))
     task = ["task=text"]
-    if model in FAMILIES["bart"]:
+    if config.family(model) == "bart":
         task = [*PAIRS, f"model.max_positions={max(length, 1024)}"]
-    elif model in FAMILIES["encoder"]:
+    elif config.family(model) == "encoder":
         task = PIECES
     sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
     configuration = Configuration.of([*task, *chosen, *sizes, *overrides])
@@ -101,9 +100,9 @@ def compose(model: str, length: int, batch: int, overrides: list[str]) -> Config
 def named(models: str) -> list[str]:
     """Returns the models in the order given, the baselines first. A family is measured alone: its
     texts are not the arena's."""
-    for baseline, family in FAMILIES.items():
-        if set(models.split(",")) <= family:
-            return list(dict.fromkeys([baseline, *models.split(",")]))
+    families = {config.family(model) for model in models.split(",")}
+    if len(families) == 1 and (family := families.pop()):
+        return list(dict.fromkeys([family, *models.split(",")]))
     known = [*config.models(), *SPECIAL]
     chosen = config.models() if models == "all" else models.split(",")
     for model in chosen:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig
 from pydantic import PrivateAttr, ValidationError
 
+from lra import config
 from lra.config import upgrade
 from lra.errors import UserError
 from lra.files import replacing
@@ -16,7 +17,6 @@ from lra.store.row import Memory, Record
 
 SCHEMA: Literal[2] = 2
 
-PRETRAINED = {"bart", "fourier_bart", "encoder", "fourier_encoder"}
 OF_FAMILIES = ("encoding", "generation", "encoding_cost")
 BUSY = 0.2  # cores kept busy by others, above which the machine was not quiet
 
@@ -82,7 +82,7 @@ class Measurement(Record):
     @property
     def arena(self) -> bool:
         """True for a model of the arena on byte text; False for the pretrained families."""
-        return self.config.get("model", {}).get("name") not in PRETRAINED
+        return config.family(self.model) is None
 
     @property
     def yours(self) -> bool:

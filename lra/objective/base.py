@@ -54,8 +54,8 @@ class Objective(ABC):
         self.name, self.outputs = name, outputs
 
     def attach(self, texts) -> None:  # noqa: B027 (most need none)
-        """Takes what the packed data have beside ids and labels, before the first batch: the folder
-        of a tokenizer, and the references of each split (data_prep/pack.py: Texts)."""
+        """Takes the tokenizer and the references of the packed data, before the first batch
+        (data_prep/pack.py: Texts)."""
 
     def targets(self, labels: np.ndarray, indices: list[int], split: str) -> Any:
         """Returns the targets that `score` compares with: the labels, or texts.

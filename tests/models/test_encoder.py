@@ -23,7 +23,13 @@ SIZES = {
     "intermediate_size": 32,
     "max_position_embeddings": 42,
 }
-SETTINGS = {"num_classes": 2, "seq_len": 40, "dropout": 0.0, "attention_dropout": 0.0}
+SETTINGS = {
+    "types": ["bert", "roberta"],
+    "num_classes": 2,
+    "seq_len": 40,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+}
 LENGTHS = torch.tensor([40, 23, 9])
 
 

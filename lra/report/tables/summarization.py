@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lra import config
-from lra.efficiency.records import PRETRAINED, Measurement
+from lra.efficiency.records import Measurement
 from lra.efficiency.report import Rounds, by_cell
 from lra.report import published
 from lra.report.groups import Entry, average
@@ -21,13 +21,12 @@ from lra.store.row import Row
 
 FILTER = ("keep_ratio", "filter_layers", "restore", "padding")
 METRICS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
-OBJECTIVES = ("generation", "denoising")
 PHASES = ("encoding", "inference", "training", "generation")  # of the lab
 
 
 def concerns(row: Row) -> bool:
     """Returns whether a row's answers are texts, or its model is a pretrained one."""
-    return row.objective in OBJECTIVES or row.model in PRETRAINED
+    return row.task in config.text_tasks() or config.family(row.model) is not None
 
 
 def belongs(row: Row) -> bool:
@@ -43,7 +42,7 @@ def document(
     speed and memory for each family that the lab measured."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        key = row.objective, row.task, row.variant, row.fingerprint[:8], row.protocol
+        key = "ROUGE-L" in row.test, row.task, row.variant, row.fingerprint[:8], row.protocol
         groups[key].append(row)
     made = [table(key, group, verified_only) for key, group in sorted(groups.items(), reverse=True)]
     made += speed(measurements)
@@ -52,12 +51,11 @@ def document(
 
 def table(key: tuple, rows: list[Row], verified_only: bool) -> Table:
     """Returns the table of comparable rows, the best first."""
-    objective, task, variant, fingerprint, protocol = key
+    scored, task, variant, fingerprint, protocol = key
     settings: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         settings[row.setting].append(row)
     entries = [Entry("", group[0].label, group) for group in settings.values()]
-    scored = objective == "generation"
     lines = [(e.metric.order(e.mean), line(e, scored), numbers(e)) for e in entries]
     if scored:
         lines += [trivial(*rule) for rule in newest(rows).trivial.items()]
@@ -175,7 +173,7 @@ def speed(measurements: list[Measurement]) -> list[Table]:
     for cell in by_cell(m for m in measurements if not m.arena):
         m = cell.first
         where = m.environment
-        family = "encoder" if "encoder" in m.model else "bart"
+        family = config.family(m.model)
         conditions = where["device"], where["threads"], where["precision"]
         groups[(family, m.length, m.batch_size, *conditions)].append(cell)
     made = []

@@ -4,6 +4,7 @@ import pytest
 
 from data_prep.tasks import eli5
 from lra.errors import UserError
+from tests.conftest import original
 
 
 def test_the_three_forms_give_question_and_answers_best_first():
@@ -25,10 +26,7 @@ def test_the_three_forms_give_question_and_answers_best_first():
 
 
 def test_the_authors_examples(archives):
-    folder = archives / "eli5"
-    if not folder.exists():
-        pytest.skip(f"{folder} is not there")
-    found = eli5.read_examples(folder)
+    found = eli5.read_examples(original(archives, "eli5"))
     assert {split: len(each) for split, each in found.items()} == {"train": 6, "val": 2, "test": 2}
     assert all(pair.document.count(" ") > 100 for pair in found["train"])
 

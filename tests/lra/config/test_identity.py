@@ -223,6 +223,6 @@ def test_every_name_in_the_lists_is_a_setting():
     known = config.flatten(config.plain(config.compose(["logger=wandb"])))
     groups = {".".join(key.split(".")[:n]) for key in known for n in range(1, key.count(".") + 2)}
     optional = {"task.maker", "task.tokenizer", "task.answers", "task.own_rouge"}
-    optional |= {"model.answers", "model.pretrained"}  # of texts and pretrained models
+    optional |= {"model.answers", "model.family", "model.types"}  # of texts and pretrained models
     assert groups | optional >= ENVIRONMENT | set(ADDED)
     assert groups | {"filter", "protocol"} >= CHOICES
