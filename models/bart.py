@@ -19,6 +19,16 @@ from transformers import (
 from models.own_length import real
 from models.pretrained import build, config_of, quiet
 
+# the ids of <s>, <pad> and </s>; a decoder begins with </s> and writes <s> first
+SIGNS = {
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "forced_bos_token_id": 0,
+    "forced_eos_token_id": 2,
+}
+
 
 class Bart(nn.Module):
     """Maps ids (B, N), lengths (B,) and decoder ids (B, T) to logits (B, T, vocab_size).
@@ -59,7 +69,7 @@ class Bart(nn.Module):
         config = config_of(init, self.config_class, sizes, **settings)
         self.bart = build(self.model_class, config, init)
         # the run's settings alone decide what is generated, not a folder's generation_config.json
-        self.bart.generation_config = GenerationConfig()
+        self.bart.generation_config = GenerationConfig(**SIGNS)
 
     def forward(self, ids: Tensor, lengths: Tensor, decoder_ids: Tensor) -> Tensor:
         source = inputs(ids, lengths)

@@ -72,11 +72,28 @@ def pretrained(place) -> str:
     return folder
 
 
-def test_pretrained_weights_are_inherited_filtered_and_scored(place, pretrained):
+@pytest.fixture(scope="module")
+def fine_tuned(place, pretrained):
+    """The row of a Fourier-BART that began with the pretrained weights, and what the run said."""
     words = [*SAMPLE, *FOURIER, f"data.archive={place / 'pairs'}", f"init={pretrained}"]
     said = run(place, *words)
-    assert "ROUGE-L" in said
     (row,) = [row for row in rows(place) if row.model == "fourier_bart"]
+    return row, said
+
+
+@pytest.fixture(scope="module")
+def whole(place, pretrained):
+    """The words of a longer run, and the row that it leaves where nobody stops it."""
+    words = [*SAMPLE, *FOURIER, f"data.archive={place / 'pairs'}", f"init={pretrained}"]
+    words += ["max_steps=8", "val_every=4", "trainer.checkpoint_seconds=0", "seed=1"]
+    run(place, *words, results="whole")
+    (row,) = rows(place, "whole")
+    return words, row
+
+
+def test_pretrained_weights_are_inherited_filtered_and_scored(place, pretrained, fine_tuned):
+    row, said = fine_tuned
+    assert "ROUGE-L" in said
     assert row.status == "done"
     assert row.test.keys() >= {"ROUGE-1", "ROUGE-2", "ROUGE-L"}
     assert row.val_score.value > 1
@@ -96,8 +113,8 @@ def test_pretrained_weights_are_inherited_filtered_and_scored(place, pretrained)
     assert not list(place.glob("results/smoke/labels/*.jsonl"))  # no text of the data set
 
 
-def test_its_row_may_join_the_board_and_a_tampered_one_may_not(place, pretrained):
-    (row,) = [row for row in rows(place) if row.model == "fourier_bart"]
+def test_its_row_may_join_the_board_and_a_tampered_one_may_not(place, fine_tuned):
+    row, _ = fine_tuned
     board = place / "board"
     board.mkdir()
     claim = json.loads(row.path.read_text())
@@ -121,7 +138,7 @@ def test_its_row_may_join_the_board_and_a_tampered_one_may_not(place, pretrained
     assert not list(board.glob("labels/*"))
 
 
-def test_tables_page_and_pictures_show_it(place, pretrained):
+def test_tables_page_and_pictures_show_it(place, fine_tuned):
     words = ["modified=true", "trainer=smoke", f"results.root={place / 'results'}"]
     said = command(place, "-m", "lra.tables", *words)
     assert "begins with" in said
@@ -140,10 +157,8 @@ def command(place, *words: str, code: int = 0) -> str:
     return out + err
 
 
-def test_killed_it_ends_bit_identical_hypotheses_included(place, pretrained):
-    words = [*SAMPLE, *FOURIER, f"data.archive={place / 'pairs'}", f"init={pretrained}"]
-    words += ["max_steps=8", "val_every=4", "trainer.checkpoint_seconds=0", "seed=1"]
-    run(place, *words, results="whole")
+def test_killed_it_ends_bit_identical_hypotheses_included(place, whole):
+    words, unbroken = whole
     child = start(place, *words, results="killed")
     deadline = time.monotonic() + 120
     while not list(place.glob("killed/smoke/work/*/last.ckpt")):
@@ -154,16 +169,16 @@ def test_killed_it_ends_bit_identical_hypotheses_included(place, pretrained):
     child.communicate(timeout=60)
     assert child.returncode == -signal.SIGKILL
     run(place, *words, results="killed")
-    (whole,), (killed,) = rows(place, "whole"), rows(place, "killed")
+    (killed,) = rows(place, "killed")
     assert killed.resumes
-    assert whole.test_outputs_sha256 == killed.test_outputs_sha256
-    assert runs.predictions(whole) == runs.predictions(killed)
-    assert whole.test == killed.test
-    assert whole.val == killed.val
+    assert unbroken.test_outputs_sha256 == killed.test_outputs_sha256
+    assert runs.predictions(unbroken) == runs.predictions(killed)
+    assert unbroken.test == killed.test
+    assert unbroken.val == killed.val
 
 
-def test_a_checkpoint_is_scored_again(place, pretrained):
-    (row,) = rows(place, "whole")
+def test_a_checkpoint_is_scored_again(place, whole):
+    _, row = whole
     saved = place / f"whole/smoke/work/{row.cell}/selected.ckpt"
     said = run(place, f"evaluate={saved}", results="whole")
     assert "bit for bit, predictions too" in said
@@ -198,8 +213,3 @@ def test_data_that_are_not_there_are_asked_for(tmp_path, monkeypatch):
     assert "(train, val and test, each as .csv," in line
     assert "data.archive=PATH" in line
     assert "$LRA_ARCHIVES/scitldr" in line
-
-
-def test_a_row_of_texts_is_json(place, pretrained):
-    for path in place.glob("results/smoke/runs/*/*/*.json"):
-        assert json.loads(path.read_text())["schema_version"] == 3

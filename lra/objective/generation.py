@@ -133,12 +133,6 @@ class Generation(Objective):
             no_repeat_ngram_size=g.no_repeat_ngram,
             early_stopping=True,
             do_sample=False,
-            decoder_start_token_id=EOS,
-            forced_bos_token_id=BOS,
-            forced_eos_token_id=EOS,
-            bos_token_id=BOS,
-            pad_token_id=PAD,
-            eos_token_id=EOS,
         )
         return F.pad(ids, (0, g.max_len + 2 - ids.shape[1]), value=PAD)
 

@@ -85,6 +85,16 @@ def test_a_folder_s_own_settings_of_generation_do_not_count(folder):
     assert found.num_beams in (None, 1)
 
 
+@EACH
+def test_it_writes_from_first_to_last_sign(network, more):
+    torch.manual_seed(0)
+    net = network(init=None, **SIZES, **more).eval()
+    ids = net.generate(IDS, LENGTHS, num_beams=2, max_new_tokens=6, min_new_tokens=6)
+    assert ids.shape == (2, 7)
+    assert ids[:, :2].tolist() == [[2, 0]] * 2
+    assert ids[:, -1].tolist() == [2, 2]
+
+
 def test_half_a_folder_is_refused(folder):
     weights = load_file(folder / "model.safetensors")
     weights.pop("model.decoder.layers.0.fc1.weight")
