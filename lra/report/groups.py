@@ -5,7 +5,7 @@ a range where the stored predictions cannot tell models apart (statistics.py).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any, NamedTuple
@@ -108,8 +108,10 @@ def measured_as(name: str) -> str:
     return name.removesuffix(YOURS)
 
 
-def entries(chosen: Iterable[Row]) -> dict[Key, list[Entry]]:
-    """Groups rows to tables of lines."""
+def entries(chosen: Iterable[Row], told: Collection[str] = frozenset()) -> dict[Key, list[Entry]]:
+    """Groups rows to tables of lines.
+
+    told: settings that have columns of their own, which the names of lines need not repeat."""
     tables: dict[Key, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
         key = Key(row.task, row.variant, row.fingerprint[:8], row.protocol, row.objective)
@@ -117,7 +119,7 @@ def entries(chosen: Iterable[Row]) -> dict[Key, list[Entry]]:
     found = {}
     for key, lines in sorted(tables.items()):
         groups = [sorted(group, key=lambda row: row.seed) for group in lines.values()]
-        parts = zip(_ranks(groups), _names(groups), groups, strict=True)
+        parts = zip(_ranks(groups), _names(groups, told), groups, strict=True)
         found[key] = [Entry(*part) for part in parts]
     return found
 
@@ -144,22 +146,24 @@ def _ranks(groups: list[list[Row]]) -> list[str]:
     return texts
 
 
-def _names(groups: list[list[Row]]) -> list[str]:
+def _names(groups: list[list[Row]], told: Collection[str]) -> list[str]:
     """Returns the name of each line. Where two lines would have one name (a preset was changed
     between them), the settings that differ are added."""
     names = []
     for group in groups:
         row = group[0]
-        changes = ", ".join(f"{key}={ours}" for key, (_, ours) in row.modified.items())
+        untold = {key: ours for key, (_, ours) in row.modified.items() if key not in told}
+        changes = ", ".join(f"{key}={ours}" for key, ours in untold.items())
         submitted = f" (submitted by {row.origin})" if row.origin else ""
         names.append(shown(row) + submitted + (f" (modified: {changes})" if changes else ""))
     flat = [flatten(group[0].config) for group in groups]
     for name in {name for name in names if names.count(name) > 1}:
         same = [i for i, other in enumerate(names) if other == name]
-        keys = sorted(set().union(*(flat[i] for i in same)) - {"seed"})
+        keys = sorted(set().union(*(flat[i] for i in same)) - {"seed", *told})
         for i in same:
             different = [k for k in keys if len({str(flat[j].get(k)) for j in same}) > 1]
-            names[i] += " [" + ", ".join(f"{k}={flat[i].get(k)}" for k in different) + "]"
+            if different:
+                names[i] += " [" + ", ".join(f"{k}={flat[i].get(k)}" for k in different) + "]"
     return names
 
 

@@ -14,13 +14,15 @@ from lra import config
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import Rounds, by_cell
 from lra.report import published
-from lra.report.groups import Entry, average
+from lra.report.groups import Entry, Key, average, entries
 from lra.report.published import RECALLED
 from lra.report.tables.table import Document, Table
 from lra.store.row import Row
 
 FILTER = ("keep_ratio", "filter_layers", "restore", "padding")
-METRICS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
+TOLD = {"init", *(f"model.{key}" for key in FILTER)}  # have columns
+ROUGE_L = "ROUGE-L"
+METRICS = ("ROUGE-1", "ROUGE-2", ROUGE_L)
 PHASES = ("encoding", "inference", "training", "generation")  # of the lab
 
 
@@ -32,7 +34,7 @@ def concerns(row: Row) -> bool:
 def belongs(row: Row) -> bool:
     """Returns whether a row has its place here and differs from its protocol by its filter alone,
     if at all."""
-    return concerns(row) and set(row.modified) <= {f"model.{key}" for key in FILTER}
+    return concerns(row) and set(row.modified) <= TOLD
 
 
 def document(
@@ -40,36 +42,33 @@ def document(
 ) -> Document:
     """Returns a table for each task, variant, data and protocol, one of pretraining, and one of
     speed and memory for each family that the lab measured."""
-    groups: dict[tuple, list[Row]] = defaultdict(list)
-    for row in rows:
-        key = "ROUGE-L" in row.test, row.task, row.variant, row.fingerprint[:8], row.protocol
-        groups[key].append(row)
-    made = [table(key, group, verified_only) for key, group in sorted(groups.items(), reverse=True)]
+    tables = entries(rows, told=TOLD)
+    # the tables of ROUGE first, then those of a loss or an accuracy
+    order = sorted(tables, key=lambda key: (key.objective != "generation", key))
+    made = [table(key, tables[key], verified_only) for key in order]
     made += speed(measurements)
     return Document("summarization", made, notes(rows))
 
 
-def table(key: tuple, rows: list[Row], verified_only: bool) -> Table:
-    """Returns the table of comparable rows, the best first."""
-    scored, task, variant, fingerprint, protocol = key
-    settings: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        settings[row.setting].append(row)
-    entries = [Entry("", group[0].label, group) for group in settings.values()]
-    lines = [(e.metric.order(e.mean), line(e, scored), numbers(e)) for e in entries]
+def table(key: Key, found: list[Entry], verified_only: bool) -> Table:
+    """Returns the table of comparable lines, the best first."""
+    task, variant, fingerprint, protocol, _ = key
+    scored = ROUGE_L in found[0].first.test
+    lines = [(e.metric.order(e.mean), line(e, scored), numbers(e)) for e in found]
+    columns = list(lines[0][1])
     if scored:
-        lines += [trivial(*rule) for rule in newest(rows).trivial.items()]
+        newest = max((row for e in found for row in e.rows), key=lambda row: row.finished)
+        lines += [trivial(*rule) for rule in newest.trivial.items()]
         if variant == "full":
             lines += printed(task, verified_only)
     lines.sort(key=lambda parts: (parts[0], parts[1]["model"]))
-    frame = pd.DataFrame([text for _, text, _ in lines]).fillna("-")
-    recalled = frame.pop("status") == RECALLED if "status" in frame else None
-    styles = None
-    if recalled is not None:
-        styles = pd.DataFrame("", index=frame.index, columns=frame.columns)
-        styles[recalled] = "recalled"
+    frame = pd.DataFrame([text for _, text, _ in lines])
+    recalled = frame.get("status", pd.Series("", frame.index)) == RECALLED
+    frame = frame[columns].fillna("-")
+    styles = pd.DataFrame("", index=frame.index, columns=frame.columns)
+    styles[recalled] = "recalled"
     title = f"{config.title(task)} ({variant}, data {fingerprint}), protocol {protocol}"
-    metrics = ["ROUGE-L"] if scored else [entries[0].metric.heading]
+    metrics = [found[0].metric.heading]
     terminal = ["model", *metrics, "keep", "restore", "begins with", "val loss a token"]
     return Table(
         title,
@@ -86,6 +85,7 @@ def line(entry: Entry, scored: bool) -> dict[str, str]:
     low, high = entry.interval
     filter_ = first.config["model"]
     text = {
+        "rank": entry.rank,
         "model": entry.name,
         "keep": f"{filter_['keep_ratio']:g}" if "keep_ratio" in filter_ else "-",
         "restore": filter_.get("restore", "-"),
@@ -209,10 +209,6 @@ def speed_line(cell: Rounds, plain: Rounds | None) -> dict[str, str]:
     return line
 
 
-def newest(rows: list[Row]) -> Row:
-    return max(rows, key=lambda row: row.finished)
-
-
 def trivial(rule: str, values: dict[str, float]) -> tuple:
     """Returns the line of summaries that need no model."""
     text = {metric: f"{values[metric]:.2f}" for metric in METRICS}
@@ -246,6 +242,7 @@ def notes(rows: list[Row]) -> list[str]:
         "(nearest), as the released code has it",
         "test examples/s: generation with beam search, most of whose time the decoder takes, which "
         "the filter does not shorten; the lab's generation: 32 tokens by every model",
+        "a rank such as 2-4: the test examples cannot tell these lines apart",
         "pretrained, with a hash: the weights of a run of task=denoising here, or of another "
         "folder that the row names",
     ]

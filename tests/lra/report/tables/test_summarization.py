@@ -70,6 +70,19 @@ def test_lines_are_settings_and_the_best_is_first():
     assert found["ROUGE-L"].iloc[3] == "20.00"
 
 
+def test_names_tell_what_no_column_tells():
+    rows = [
+        summary(cell="a", modified={"model.keep_ratio": [0.5, 0.2]}, settings={"keep_ratio": 0.2}),
+        summary(cell="b", modified={"optim.lr": [1, 2]}, origin="A. Person"),
+        summary(cell="c", identity={"init": "w"}),
+    ]
+    assert sorted(set(frame(rows).model)) == [
+        "[lead-1]",
+        "fourier_bart",
+        "fourier_bart (submitted by A. Person) (modified: optim.lr=2)",
+    ]
+
+
 def test_other_data_have_a_table_of_their_own():
     rows = [summary(), summary(fingerprint="e" * 64), summary(protocol="paper")]
     assert len(summarization.document(rows, []).tables) == 3
