@@ -1,8 +1,7 @@
-"""One child process of the lab, which measures one thing: python -m lra.efficiency.child
+"""One child process of the lab, which measures one thing.
 
-Reads {"what": "cost" or "time", "config": ..., "compile": ..., "steps": ..., "parent": ...} from
-stdin. Prints one JSON object a line, each as soon as it is known, so that a time-out does not lose
-earlier measurements.
+Is given {"what": "cost" or "time", "config": ..., "compile": ..., "steps": ...}. Prints one JSON
+object a line, each as soon as it is known, so that a time-out does not lose earlier measurements.
 
 cost is peak memory and operations; time is the time of a step. Two processes measure them, because
 they need opposite settings of the C library: buffers that are kept for the next step make steps
@@ -11,11 +10,11 @@ faster, but the buffers stay resident, in pieces, and would count as the model's
 
 import json
 import os
-import sys
 import threading
 import time
 from contextlib import nullcontext, suppress
 from itertools import count as endless
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +169,12 @@ class Subject:
         return flops.Count(one.flops + (self.batch_size - 1) * more, one.attention)
 
 
-def end_with(parent: int) -> None:
+def end_with_the_lab() -> None:
     """Ends this process when the lab that started it is killed."""
+    lab: Any = parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        lab.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -185,11 +184,10 @@ def say(**what) -> None:
     print(json.dumps(what), flush=True)
 
 
-def main() -> None:
+def main(spec: dict[str, Any]) -> None:
     with suppress(OSError):  # if memory runs out, the kernel ends this process first
         Path("/proc/self/oom_score_adj").write_text("1000")
-    spec = json.load(sys.stdin)
-    end_with(spec["parent"])
+    end_with_the_lab()
     cfg = OmegaConf.create(spec["config"])
     runtime.quiet()
     runtime.threads(cfg.trainer.threads, None)
@@ -214,7 +212,3 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         say(oom=str(error).splitlines()[0])
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -39,6 +40,9 @@ SPECIAL = {
 }
 BASELINES = [BASELINE, EXPLICIT]
 POLL = 0.02  # seconds between looks at a child's memory
+# children are forks of a process that has imported torch alone, and used nothing of it
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["lra.efficiency.child"])
 
 
 @dataclass
@@ -133,11 +137,19 @@ def memory_of_machine() -> int:
 
 
 def busy_elsewhere() -> float:
-    """Returns the CPU seconds used so far by all other processes."""
+    """Returns the CPU seconds used so far by all other processes, the lab's forks among them."""
     total = psutil.cpu_times()
     busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
+
+
+def begin() -> None:
+    """Starts the process that the children are forks of, unless it is there, and waits for its
+    imports, which would count as another's work."""
+    process = CONTEXT.Process(target=int)
+    process.start()
+    process.join()
 
 
 def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = True) -> Measurement:
@@ -145,10 +157,12 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = Tr
 
     Raises UserError if a child fails for another reason than a limit.
     """
+    begin()
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
-    facts, without_cost = child(cell, "cost", steps, limits) if cost else ({}, None)
+    costs, without_cost = child(cell, "cost", steps, limits) if cost else ({}, None)
     timed, untimed = child(cell, "time", steps, limits)
-    facts |= timed
+    busy += sum(facts.pop("cpu_seconds", 0.0) for facts in (costs, timed))
+    facts = costs | timed
     status, reason = untimed or without_cost or ("done", None)
     seconds = time.monotonic() - start
     head, dirty = commit()
@@ -178,39 +192,31 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = Tr
 
 
 def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tuple | None]:
-    """Runs one child; returns its output and, if it was stopped, ("oom" or "timeout", reason)."""
+    """Runs one child; returns its output with the CPU seconds that it took and, if it was stopped,
+    ("oom" or "timeout", reason)."""
     spec = {
         "what": what,
         "config": OmegaConf.to_container(cell.cfg, resolve=True),
         "compile": cell.compile,
         "steps": steps,
-        "parent": os.getpid(),
     }
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lra.efficiency.child"],
-            stdin=subprocess.PIPE,
-            stdout=said,
-            stderr=errors,
-            text=True,
-            cwd=ROOT,
-            env=dict(os.environ) | {"OMP_NUM_THREADS": str(cell.cfg.trainer.threads)},
-            start_new_session=True,
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        said, errors = Path(folder, "said"), Path(folder, "errors")
+        process = CONTEXT.Process(target=_main, args=(spec, said, errors))
+        process.start()
         try:
-            process.stdin.write(json.dumps(spec))
-            process.stdin.close()
-            stopped = watch(process, limits)
+            stopped, cpu_seconds = watch(process, limits)
         finally:
+            process.kill()
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)  # and any compiler that it started
-            code = process.wait()
-        said.seek(0)
-        errors.seek(0)
+                os.killpg(process.pid, 9)  # any compiler that it started
+            process.join()
+        code = process.exitcode
         facts: dict[str, Any] = {
-            "environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads}
+            "environment": describe(cell.cfg) | {"threads": cell.cfg.trainer.threads},
+            "cpu_seconds": cpu_seconds,
         }
-        for line in said:
+        for line in _lines(said):
             if line.endswith("\n"):  # not a line that a kill cut
                 facts |= json.loads(line)
         if not stopped and "oom" in facts:
@@ -218,27 +224,43 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
         if not stopped and code == -9:
             stopped = ("oom", "ended by signal 9, as the kernel does when memory is short")
         if not stopped and code:
-            sys.stderr.write(errors.read())
+            sys.stderr.writelines(_lines(errors))
             raise UserError(f"{cell} could not be measured (code {code}): see above.")
     facts.pop("oom", None)
     return facts, stopped
 
 
-def watch(child: subprocess.Popen, limits: Limits) -> tuple[str, str] | None:
-    """Waits for the child; kills it at a limit and returns ("timeout" or "oom", reason)."""
-    process, start = psutil.Process(child.pid), time.monotonic()
-    while child.poll() is None:
-        with suppress(psutil.Error):
+def _main(spec: dict[str, Any], said: Path, errors: Path) -> None:
+    """Runs in the child, whose output goes to the two files."""
+    os.setsid()
+    os.chdir(ROOT)
+    for descriptor, path in enumerate((said, errors), start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    from lra.efficiency import child  # there by now
+
+    child.main(spec)
+
+
+def _lines(path: Path) -> list[str]:
+    """Returns the lines of a file; none where the child was stopped before it began."""
+    return path.read_text().splitlines(keepends=True) if path.exists() else []
+
+
+def watch(child: BaseProcess, limits: Limits) -> tuple[tuple[str, str] | None, float]:
+    """Waits for the child and kills it at a limit; returns ("timeout" or "oom", reason) or None,
+    and the CPU seconds that the child took."""
+    start, cpu_seconds, stopped = time.monotonic(), 0.0, None
+    while child.is_alive() and not stopped:
+        with suppress(psutil.Error):  # it has just ended
+            process = psutil.Process(child.pid)
+            cpu_seconds = sum(process.cpu_times()[:4])  # with those of its own children
             memory = process.memory_info()
-            used = memory.rss - memory.shared
-            if used > limits.bytes:
-                child.kill()
-                return "oom", f"more than {limits.bytes / 1e9:.1f} GB"
+            if memory.rss - memory.shared > limits.bytes:
+                stopped = "oom", f"more than {limits.bytes / 1e9:.1f} GB"
         if time.monotonic() - start > limits.seconds:
-            child.kill()
-            return "timeout", f"more than {limits.seconds:g} s"
-        time.sleep(POLL)
-    return None
+            stopped = "timeout", f"more than {limits.seconds:g} s"
+        child.join(POLL)
+    return stopped, cpu_seconds
 
 
 class Lab:
