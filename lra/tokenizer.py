@@ -73,6 +73,12 @@ def load(folder: Path) -> "Tokenizer":
     return tokenizer
 
 
+def files(folder: Path) -> list[Path]:
+    """Returns the files of a folder's tokenizer; none where it has none, or not all of them."""
+    forms = ([folder / name for name in names] for names in FORMS)
+    return next((form for form in forms if all(file.is_file() for file in form)), [])
+
+
 def digest(folder: Path) -> str:
     """Returns the hash of a folder's tokenizer files."""
     return hashlib.sha256(b"".join(file.read_bytes() for file in _files(folder))).hexdigest()
@@ -88,10 +94,8 @@ def ends(tokenizer: "Tokenizer") -> tuple[int, int]:
 
 
 def _files(folder: Path) -> list[Path]:
-    for names in FORMS:
-        files = [folder / name for name in names]
-        if all(file.is_file() for file in files):
-            return files
+    if found := files(folder):
+        return found
     forms = "; ".join(" and ".join(names) for names in FORMS)
     raise UserError(f"{folder} has no tokenizer: it should hold {forms}.")
 

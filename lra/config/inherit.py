@@ -55,10 +55,16 @@ def _vocabulary(cfg: DictConfig) -> int:
     size = _size(Path(cfg.task.tokenizer))
     if cfg.init is not None and "init" in cfg.model.net:
         room = int(config_of(cfg.init)["vocab_size"])
+        given = f"task.tokenizer={cfg.task.tokenizer}"
         if size > room:
             raise UserError(
-                f"task.tokenizer={cfg.task.tokenizer} has {size:,} ids, and {cfg.init} has "
-                f"{room:,}: take the tokenizer that belongs to the weights."
+                f"{given} has {size:,} ids, and {cfg.init} has {room:,}: take the tokenizer that "
+                "belongs to the weights."
+            )
+        if tokenizer.files(Path(cfg.init)) and _differ(Path(cfg.task.tokenizer), Path(cfg.init)):
+            raise UserError(
+                f"{given} gives other ids than the tokenizer of {cfg.init}: leave task.tokenizer "
+                "out."
             )
         return room
     return size
@@ -68,6 +74,16 @@ def _vocabulary(cfg: DictConfig) -> int:
 def _size(folder: Path) -> int:
     tokenizer.extra()
     return int(tokenizer.load(folder).get_vocab_size())
+
+
+@lru_cache(maxsize=8)
+def _differ(one: Path, other: Path) -> bool:
+    """Returns whether a word piece has another id in one folder's tokenizer than in the other's.
+    Pieces that a single one has are ignored: the forms of a tokenizer differ in unused pieces."""
+    if one == other:
+        return False
+    ids, others = (tokenizer.load(folder).get_vocab() for folder in (one, other))
+    return any(others.get(piece, number) != number for piece, number in ids.items())
 
 
 def _fits(cfg: DictConfig, stored: dict[str, Any]) -> None:

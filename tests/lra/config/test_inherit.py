@@ -62,6 +62,16 @@ def test_a_tokenizer_alone_gives_its_vocabulary_and_no_weights(folder):
     assert Configuration.of(WORDS).inherited is None
 
 
+def test_the_tokenizer_of_the_weights_may_be_named_and_may_lie_elsewhere(folder, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy/tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    for named in (folder, tmp_path / "copy"):
+        found = Configuration.of([*WORDS, f"init={folder}", f"task.tokenizer={named}"])
+        assert found.cfg.task.vocab_size == 301
+    (folder / "tokenizer.json").unlink()  # nothing to compare with
+    Configuration.of([*WORDS, f"init={folder}", f"task.tokenizer={tmp_path / 'copy'}"])
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -79,6 +89,7 @@ def test_a_tokenizer_alone_gives_its_vocabulary_and_no_weights(folder):
             "type bart: model=encoder begins with",
         ),
         ([*WORDS, "init={folder}", "task.tokenizer={folder}/large"], "has 320 ids, and"),
+        ([*WORDS, "init={folder}", "task.tokenizer={folder}/other"], "gives other ids than"),
         ([*WORDS, "init=3"], "init=3: 3 has no config.json"),
         (["task=listops", "model=bart"], "gives a text, and task=listops wants a label"),
         (["task=scitldr", "model=fourier"], "wants a text: choose model=bart or fourier_bart"),
@@ -87,9 +98,14 @@ def test_a_tokenizer_alone_gives_its_vocabulary_and_no_weights(folder):
     ],
 )
 def test_mistakes_end_in_a_sentence(folder, words, said):
-    (folder / "large").mkdir()
+    for name in ("large", "other"):
+        (folder / name).mkdir()
     texts = [f"word{n} storm river council" for n in range(99)]
     tokenizer.train(texts, 320).save(str(folder / "large/tokenizer.json"))
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    ids = stored["model"]["vocab"]
+    ids["a"], ids["b"] = ids["b"], ids["a"]
+    (folder / "other/tokenizer.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=said):
         Configuration.of([word.format(folder=folder) for word in words])
 

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from lra import config
+from lra.objective import Batch
 from lra.objective.classification import Classification
 from lra.training.module import Learner, seed_everything
 
@@ -45,6 +48,53 @@ def test_the_gradient_is_clipped_to_its_norm():
     it.net.weight.grad = torch.full_like(it.net.weight, 10.0)
     it.on_before_optimizer_step(None)
     assert it.net.weight.grad.max() == 10.0
+
+
+class Weighted(Classification):
+    """Weighs examples by their length, as tasks of texts weigh them by their target tokens."""
+
+    uneven = True
+
+    def units(self, batch):
+        return float(batch.lengths.sum())
+
+    def loss(self, net, batch):
+        outputs = net(batch.ids[:, 0].double())
+        losses = nn.functional.cross_entropy(outputs, batch.targets, reduction="none")
+        return (losses * batch.lengths[:, 0]).sum() / self.units(batch)
+
+
+@pytest.mark.parametrize("parts", [None, 1, 2])
+def test_ranks_of_uneven_batches_average_to_the_gradient_of_the_whole_batch(parts):
+    """Two ranks, of 3 and 2 examples with 12 and 300 units, average their gradients evenly."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([[1], [2], [9], [100], [200]])
+    batch = Batch(torch.randint(9, (5, 1, 2)), lengths, torch.arange(5) % 2, torch.arange(5))
+    ranks = batch.part(0, 3), batch.part(3, 5)
+    mean = torch.tensor(312 / 2)
+
+    def gradient(batch, world_size):
+        it = Learner(
+            nn.Linear(2, 2, dtype=torch.float64),
+            Weighted("weighted", 2),
+            config.compose([]).optim,
+            max_steps=1,
+            seed=0,
+            micro_batch=parts,
+        )
+        nn.init.eye_(it.net.weight), nn.init.zeros_(it.net.bias)
+        strategy = SimpleNamespace(reduce=lambda own, reduce_op: mean, model=it.net)
+        it._trainer = SimpleNamespace(world_size=world_size, strategy=strategy)
+        optimizer = torch.optim.SGD(it.parameters())
+        it.optimizers = lambda use_pl_optimizer: optimizer
+        it.training_step(batch, 0)["loss"].backward()
+        return it.net.weight.grad
+
+    whole = gradient(batch, 1)
+    halves = [gradient(rank, 2) for rank in ranks]
+    torch.testing.assert_close(sum(halves) / 2, whole)
+    alone = [gradient(rank, 1) for rank in ranks]  # each by its own units: not the same
+    assert not torch.allclose(sum(alone) / 2, whole, rtol=0.1)
 
 
 def test_seeds_are_a_function_of_the_whole_key():
