@@ -67,7 +67,8 @@ def measure(model: str, N: int, d_model: int = 64, batch: int = BATCH, rounds: i
 def measure_apart(*arguments) -> dict:
     """Returns measure(...) as computed in a process of its own: a fork of one with the imports."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.scaling"])
+    # torch and Lightning; this file would be there twice, since it is also the main module
+    context.set_forkserver_preload(["lra.training.callbacks.memory"])
     try:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             return pool.submit(measure, *arguments).result()
