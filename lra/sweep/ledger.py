@@ -1,7 +1,6 @@
 """Hydra's callback around a sweep: the plan before it, the table of its cells after it."""
 
 import os
-from datetime import UTC, datetime
 
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -18,8 +17,8 @@ class Ledger(Callback):
     """The callback that conf/config.yaml names under hydra.callbacks."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
-        self.start = datetime.now(UTC)
         states = look_at_all(list(config.hydra.overrides.task))
+        self.before = {state.path for state in states}
         os.environ[CELLS] = str(len(states))  # the cells say which of how many they are
         print(counts(states, [state.status for state in states]))
         for line in estimate(states, all_rows(states)):
@@ -42,6 +41,5 @@ class Ledger(Callback):
 
     def _word(self, state: State) -> str:
         if state.status == "done":
-            new = datetime.fromisoformat(state.row.finished) >= self.start.replace(microsecond=0)
-            return "done" if new else "skipped"
+            return "skipped" if state.path in self.before else "done"
         return {"running": "running elsewhere", "missing": "failed"}.get(state.status, state.status)
