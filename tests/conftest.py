@@ -87,10 +87,11 @@ class Runner:
         settings = [o for o in overrides if not o.startswith("-")]
         return [sys.executable, str(ROOT / "run.py"), *flags, *self.common, *settings]
 
-    def start(self, *overrides: str) -> "warm.Popen | subprocess.Popen":
+    def start(self, *overrides: str, cold: bool = False) -> "warm.Popen | subprocess.Popen":
+        """cold: fresh interpreters, also for the cells of a sweep."""
         command = self.command(*overrides)
-        if any(word.startswith("hydra/launcher=") for word in command):
-            # a launcher starts workers, which a forked process cannot
+        # a launcher starts workers, which a forked process cannot
+        if cold or any(word.startswith("hydra/launcher=") for word in command):
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
         return warm.Popen(command[1:])

@@ -208,7 +208,7 @@ def test_a_failing_cell_does_not_stop_a_sweep(run):
 
 
 def test_a_killed_child_leaves_a_row(run):
-    sweep = run.start("-m", *LONG, "seed=0")
+    sweep = run.start("-m", *LONG, "seed=0", cold=True)
     until_checkpoint(run, sweep)
     (child,) = psutil.Process(sweep.pid).children()
     child.kill()

@@ -1,8 +1,9 @@
 """Runs Python as subprocess does, in a process that has its imports already.
 
 A fresh interpreter spends five seconds on importing torch and Lightning. Here a server, started as
-a fresh interpreter, imports them once and forks for each command: a process with its own pid,
-signals, environment and output. The cells of sweeps start as fresh interpreters.
+a fresh interpreter, imports them once and forks for each command, and for each cell of a sweep: a
+process with its own pid, signals, environment and output. A launcher's workers and their cells
+start as fresh interpreters, as everything does that a test starts with subprocess itself.
 """
 
 import atexit
@@ -11,49 +12,72 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import socketserver
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 from lra.machine import ROOT
+from lra.sweep import supervisor
 
 context = get_context("forkserver")
 context.set_forkserver_preload(
-    ["lra.training.run", "lra.training.attempt", "lra.report.tables.scores"]
+    ["lra.training.run", "lra.training.attempt", "lra.report.tables.scores", "lra.sweep.supervisor"]
 )
 OUTPUTS = ("stdout", "stderr")
+# multiprocessing looks at all children whenever it starts one: two threads would read one's code
+LOCK = threading.Lock()
 
 
 class Popen:
     """The part of subprocess.Popen that the tests use.
 
-    command: the words after `python`, a script or -m and a module, then arguments.
+    command: the words after `python`, a script or -m and a module, then arguments. outputs: the
+    files that take its output, else files of its own.
     """
 
-    def __init__(self, command: list[str], env: dict[str, str] | None = None, cwd: str = str(ROOT)):
+    def __init__(
+        self,
+        command: list[str],
+        env: dict[str, str] | None = None,
+        cwd: str = str(ROOT),
+        outputs: list[str] | None = None,
+    ):
         self.args = command
         self.folder = Path(tempfile.mkdtemp())
-        arguments = (command, env or os.environ.copy(), cwd, self.folder)
+        outputs = outputs or [str(self.folder / name) for name in OUTPUTS]
+        arguments = (command, env or os.environ.copy(), cwd, outputs, _cells())
         self.process = context.Process(target=_main, args=arguments)
-        self.process.start()
+        with LOCK:
+            self.process.start()
         self.pid = self.process.pid
 
     @property
     def returncode(self) -> int | None:
-        return self.process.exitcode
+        with LOCK:
+            return self.process.exitcode
 
     def poll(self) -> int | None:
         return self.returncode
 
+    def wait(self, timeout: float | None = None) -> int:
+        end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (code := self.returncode) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.01)
+        return code
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        self.process.join(timeout)
-        if self.returncode is None:
-            raise subprocess.TimeoutExpired(self.args, timeout)
+        self.wait(timeout)
         out, err = ((self.folder / name).read_text() for name in OUTPUTS)
         shutil.rmtree(self.folder)
         return out, err
@@ -94,11 +118,10 @@ class Shell:
 
     def __enter__(self) -> list[str]:
         self.folder = Path(tempfile.mkdtemp())
-        self.server = socketserver.ThreadingUnixStreamServer(str(self.folder / "socket"), _Answer)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = _serve(self.folder, _Command)
         client = self.folder / "client.py"
         client.write_text(CLIENT)
-        return [sys.executable, "-I", "-S", str(client), str(self.folder / "socket")]
+        return [sys.executable, "-I", "-S", str(client), self.server.server_address]
 
     def __exit__(self, *_) -> None:
         self.server.shutdown()
@@ -106,20 +129,75 @@ class Shell:
         shutil.rmtree(self.folder)
 
 
-class _Answer(socketserver.StreamRequestHandler):
+class Cell:
+    """Takes the place of subprocess.Popen in a sweep: this process is not the parent of the warm
+    one, which tells its pid and its exit code through a socket."""
+
+    address: str
+
+    def __init__(self, command: list[str], start_new_session: bool, env: dict[str, str]):
+        mine = [f"/proc/{os.getpid()}/fd/{descriptor}" for descriptor in (1, 2)]
+        said = {"command": command[1:], "env": env, "cwd": os.getcwd(), "outputs": mine}
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.connect(self.address)
+        self.server.sendall(json.dumps(said).encode() + b"\n")
+        self.answers = self.server.makefile()
+        self.pid = int(self.answers.readline())
+
+    def send_signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        code = int(self.answers.readline())
+        self.answers.close()
+        self.server.close()
+        return code
+
+
+class _Command(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         done = run(**json.loads(self.rfile.readline()))
         answer = json.dumps([done.returncode, done.stdout, done.stderr])
         self.wfile.write(answer.encode() + b"\n")
 
 
-def _main(command: list[str], env: dict[str, str], cwd: str, folder: Path) -> None:
-    for descriptor, name in enumerate(OUTPUTS, start=1):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+class _Cell(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        child = Popen(**json.loads(self.rfile.readline()))
+        self.wfile.write(b"%d\n" % child.pid)
+        code = child.wait()
+        with suppress(BrokenPipeError):  # the sweep was killed
+            self.wfile.write(b"%d\n" % code)
+        shutil.rmtree(child.folder)
+
+
+def _serve(folder: Path, handler) -> socketserver.ThreadingUnixStreamServer:
+    server = socketserver.ThreadingUnixStreamServer(str(folder / "socket"), handler)
+    server.daemon_threads = True  # a test that failed may leave a sweep behind
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@cache
+def _cells() -> str:
+    """Returns the address of the server of cells, which lives as long as this process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return str(_serve(folder, _Cell).server_address)
+
+
+def _main(
+    command: list[str], env: dict[str, str], cwd: str, outputs: list[str], cells: str
+) -> None:
+    os.setsid()
+    for descriptor, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    Cell.address, supervisor.subprocess = cells, SimpleNamespace(Popen=Cell)
     try:
         if command[0] == "-m":
             sys.argv = command[1:]
