@@ -1,7 +1,7 @@
-"""python -m benchmarks.before path=/tmp/before
+"""python -m benchmarks.before path=../before
 
 Compares whole training steps and evaluations of every model with those of another checkout of this
-project (git worktree add /tmp/before <commit>). Each state has a process of its own, in which torch
+project (git worktree add ../before <commit>). Each state has a process of its own, in which torch
 and the network are loaded once; the two work in turns, never at the same time.
 """
 
@@ -133,7 +133,7 @@ def at(checkout: Path) -> str:
 def main() -> None:
     given = settings(KEYS)
     if given["path"] == "null":
-        raise UserError("Name another checkout of this project: path=/tmp/before")
+        raise UserError("Name another checkout of this project: path=../before")
     other, rounds = Path(given["path"]).resolve(), number(given, "rounds")
     lines: list[str] = []
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks.released path=/tmp/released
+"""python -m benchmarks.released path=../released
 
 Compares whole training steps (forward, backward, optimiser) and evaluations with the authors'
 released models at the settings of their papers: Fourier Transformer, Nystromformer, Skyformer. Both

@@ -40,7 +40,7 @@ SPECIAL = {
 }
 BASELINES = [BASELINE, EXPLICIT]
 POLL = 0.02  # seconds between looks at a child's memory
-# children are forks of a process that has imported torch alone, and used nothing of it
+# children are forks of a server, which has imported torch and computed nothing
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["lra.efficiency.child"])
 
@@ -144,7 +144,7 @@ def busy_elsewhere() -> float:
     return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
 
 
-def begin() -> None:
+def start_server() -> None:
     """Starts the process that the children are forks of, unless it is there, and waits for its
     imports, which would count as another's work."""
     process = CONTEXT.Process(target=int)
@@ -157,7 +157,7 @@ def measure(cell: Cell, round_: int, steps: int, limits: Limits, cost: bool = Tr
 
     Raises UserError if a child fails for another reason than a limit.
     """
-    begin()
+    start_server()
     started, start, busy = now(), time.monotonic(), busy_elsewhere()
     costs, without_cost = child(cell, "cost", steps, limits) if cost else ({}, None)
     timed, untimed = child(cell, "time", steps, limits)

@@ -11,12 +11,12 @@ from tests import golden
 CURVES = json.loads(golden.FILE.read_text())
 
 
-SLOW = [
+CASES = [
     pytest.param(case, marks=[] if case == "listops" else pytest.mark.slow) for case in golden.CASES
 ]
 
 
-@pytest.mark.parametrize("case", SLOW)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("model", config.models())
 def test_the_first_steps_are_those_of_a_trusted_commit(model, case):
     assert golden.curve(model, case) == pytest.approx(CURVES[model][case], rel=2e-4)

@@ -4,8 +4,12 @@ The tests here time sleeps, which a busy machine does not stretch. A test that c
 is slow and wants a quiet machine.
 """
 
+import subprocess
+import sys
+import time
 from statistics import median
 
+import psutil
 import pytest
 
 from lra.efficiency import lab, records
@@ -13,6 +17,7 @@ from lra.efficiency.lab import Cell, Lab, Limits
 from lra.efficiency.report import benches
 from lra.errors import UserError
 from tests import warm
+from tests.conftest import ROOT
 
 LIMITS = Limits(seconds=100, bytes=2 * 10**9)
 KNOWN = "tests.lra.efficiency.known."
@@ -67,6 +72,26 @@ def test_signal_9_counts_as_out_of_memory(monkeypatch):
     monkeypatch.setattr(lab, "watch", watch)
     found = lab.measure(known(0, 1), 0, 5, LIMITS)
     assert (found.status, found.inference) == ("oom", None)
+
+
+LAB = """
+from tests.lra.efficiency.test_lab import LIMITS, known, lab
+lab.child(known(1000, 1), "time", 5, LIMITS)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_lab_takes_its_child_along():
+    killed = subprocess.Popen([sys.executable, "-c", LAB], cwd=ROOT)
+    deadline, below = time.monotonic() + 60, []
+    while len(below) < 3:  # the server, its tracker of resources, and the child
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        below = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive
 
 
 def test_a_bug_in_a_model_is_neither():
