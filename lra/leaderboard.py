@@ -16,6 +16,7 @@ from lra import cli, config
 from lra.efficiency import records
 from lra.files import replacing
 from lra.report.groups import newest
+from lra.report.inherited import belongs
 from lra.report.leaderboard.lines import charts, figures, measured
 from lra.report.leaderboard.page import page
 from lra.store import runs
@@ -30,7 +31,8 @@ def main() -> None:
     with_modified = cli.truth(given, "modified")
     results = config.compose(overrides).results
     every = newest(runs.read_both(results))
-    lines = measured([row for row in every if with_modified or not row.modified])
+    chosen = [row for row in every if with_modified or not row.modified or belongs(row)]
+    lines = measured(chosen)
     text = page(lines + figures(), charts(lines, records.read_both(results)))
     target = Path(results.path) / "leaderboard.html"
     with replacing(target) as temporary:

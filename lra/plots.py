@@ -5,8 +5,9 @@ python -m lra.plots protocol=matched checkpoint=results/work/<cell>/selected.ckp
 
 Writes <results.root>/figures/: trade_off (accuracy against speed, the area is memory: the LRA
 paper's chart), curves (val accuracy while training, seeds as bands), lengths (time and memory by
-length) and, with the checkpoint of a Fourier model, filter (what it keeps of a real example); each
-as .pdf and .png.
+length), inherited (texts and pretrained models: the filter's settings, from pretrained and from
+random weights) and, with the checkpoint of a Fourier model, filter (what it keeps of a real
+example); each as .pdf and .png.
 """
 
 import sys
@@ -19,8 +20,9 @@ from lra.efficiency import records
 from lra.efficiency.report import benches, largest
 from lra.errors import UserError
 from lra.report.groups import newest
+from lra.report.inherited import belongs, concerns
 from lra.report.papers import most_complete
-from lra.report.plots import curves, lengths, save, spectra, trade_off
+from lra.report.plots import curves, inherited, lengths, save, spectra, trade_off
 from lra.store import runs
 
 OWN = {
@@ -38,6 +40,7 @@ def main() -> None:
     cfg = config.compose(overrides)
     path = Path(cfg.results.path)
     every = newest(runs.read_both(cfg.results))
+    texts = [row for row in every if belongs(row) or with_modified and concerns(row)]
     chosen = [row for row in every if with_modified or not row.modified]
     measured = benches(records.read_both(cfg.results))
     figures: dict[str, Figure | None] = {}
@@ -50,6 +53,8 @@ def main() -> None:
             given["protocol"] = given["protocol"] or most_complete(chosen)
             protocol = cli.choice(given, "protocol", {row.protocol for row in chosen})
             figures["trade_off"] = trade_off(chosen, protocol, bench)
+    if texts:
+        figures["inherited"] = inherited(texts)
     if given["checkpoint"]:
         figures["filter"] = spectra(Path(given["checkpoint"]), cfg.data)
     if not any(figures.values()):

@@ -22,6 +22,7 @@ from lra.errors import UserError
 from lra.files import make_folder, replacing
 from lra.machine import ROOT
 from lra.report.groups import newest
+from lra.report.inherited import belongs, concerns
 from lra.report.tables import efficiency, papers, scores, short, summarization
 from lra.report.tables.table import Document, latex_document
 from lra.store import runs
@@ -43,11 +44,11 @@ def documents(results: DictConfig, modified: bool, verified_only: bool) -> list[
     chosen = [row for row in every if modified or not row.modified]
     measurements = records.read_both(results)
     made = []
-    texts = [row for row in every if summarization.concerns(row)]
+    texts = [row for row in every if concerns(row)]
     chosen = [row for row in chosen if row not in texts]
     if chosen:
         made += [scores.document(chosen), papers.document(chosen, verified_only)]
-    texts = [row for row in texts if modified or summarization.belongs(row)]
+    texts = [row for row in texts if modified or belongs(row)]
     families = [m for m in measurements if not m.arena]
     if texts or families:
         made.append(summarization.document(texts, families, verified_only))

@@ -24,7 +24,8 @@ from lra import config
 from lra.efficiency.report import BASELINE, EXPLICIT, Bench, name_of
 from lra.errors import UserError
 from lra.files import replacing
-from lra.report.groups import Key, entries, measured_as
+from lra.report.groups import Entry, Key, entries, measured_as
+from lra.report.inherited import TOLD, begins, filtered
 from lra.report.papers import Ours, complete
 from lra.report.published import METRIC
 from lra.store import runs
@@ -210,6 +211,63 @@ def curves(chosen: list[Row]) -> Figure | None:
         "dotted: the majority label; band: from the lowest to the highest seed", fontsize=8
     )
     return figure
+
+
+def inherited(chosen: list[Row]) -> Figure | None:
+    """Draws the test score of each setting of the filter, with its 95 % interval: a panel for each
+    table of texts or of pretrained models, a colour for each kind of first weights."""
+    tables = {k: lines for k, lines in entries(chosen, told=TOLD).items() if len(lines) > 1}
+    if not tables:
+        return None
+    settings = {key: sorted({_place(e) for e in lines}) for key, lines in tables.items()}
+    heights = [len(names) + 1.5 for names in settings.values()]
+    figure, grid = plt.subplots(
+        len(tables),
+        1,
+        figsize=(7.5, 0.32 * sum(heights) + 0.8),
+        squeeze=False,
+        height_ratios=heights,
+    )
+    kinds = sorted({begins(e.first) for lines in tables.values() for e in lines})
+    look = styles(kinds)
+    for axes, (key, lines) in zip(grid[:, 0], tables.items(), strict=True):
+        places, metric = settings[key], lines[0].metric
+        for entry in lines:
+            kind = begins(entry.first)
+            shift = 0.3 * ((kinds.index(kind) + 0.5) / len(kinds) - 0.5)
+            value, (low, high) = metric.scale * entry.mean, entry.interval
+            reach = [[value - metric.scale * low], [metric.scale * high - value]]
+            place = places.index(_place(entry)) + shift
+            axes.errorbar(value, place, xerr=reach, ls="", ms=5, lw=1.2, label=kind, **look[kind])
+        rules = runs.baselines([row for entry in lines for row in entry.rows])
+        for rule, values in rules.items():
+            level = metric.scale * values["test"]
+            axes.axvline(level, color="0.5", lw=0.8, ls=":")
+            axes.annotate(
+                rule, (level, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center"
+            )
+        axes.set_yticks(range(len(places)), [name for *_, name in places])
+        axes.set_ylim(len(places) - 0.5, -0.5)
+        axes.set_xlabel(f"test {metric.heading}")
+        axes.set_title(
+            f"{config.title(key.task)}, {key.variant}, {key.protocol}", loc="left", pad=14
+        )
+    handles: dict[str, Any] = {}
+    for axes in grid.flat:
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(
+        [handles[kind] for kind in kinds], kinds, loc="outside lower center", ncols=len(kinds)
+    )
+    return figure
+
+
+def _place(entry: Entry) -> tuple[float, str, str]:
+    """Returns the place of a line from top to bottom, and its name: the plain model, then the
+    filters, that which keeps most first."""
+    keep = entry.first.config["model"].get("keep_ratio")
+    by_filter = filtered(entry.first)
+    name = f"{entry.name}, {by_filter}" if by_filter else entry.name
+    return -2.0 if keep is None else -keep, by_filter, name
 
 
 GROUPS = {

@@ -20,6 +20,7 @@ from lra.errors import UserError
 from lra.objective import Metric, Objective, Score, share_score
 from lra.objective.base import Predictions
 from lra.report.groups import newest
+from lra.report.inherited import belongs, concerns
 from lra.report.leaderboard.lines import provenance
 from lra.report.tables import scores, summarization
 from lra.store import runs
@@ -54,9 +55,7 @@ def paths(argument: str, stores: Stores) -> list[Path]:
         return [path]
     there = runs.read_all(stores.board)
     every = {file: runs.read(file) for file in sorted(path.rglob("*.json"))}
-    chosen = {
-        id(row) for row in newest(every.values()) if not row.modified or summarization.belongs(row)
-    }
+    chosen = {id(row) for row in newest(every.values()) if not row.modified or belongs(row)}
     return [
         file
         for file, row in every.items()
@@ -279,7 +278,7 @@ def _runs_code(value) -> bool:
 def _printable(path: Path, row: Row) -> None:
     """Prints the row once: one that no table can print would break the board for everybody."""
     try:
-        texts = summarization.concerns(row)
+        texts = concerns(row)
         (summarization.document([row], []) if texts else scores.document([row])).markdown()
         curve = path.with_suffix(".csv")
         points = runs.parse_curve(curve) if curve.exists() else []

@@ -11,6 +11,7 @@ from lra.efficiency.report import Bench, benches, largest, name_of, sizes
 from lra.objective import Metric, Score
 from lra.report import published
 from lra.report.groups import Entry, claimed_cost, device, entries, measured_as, not_size_matched
+from lra.report.inherited import TOLD, belongs, concerns, setting
 from lra.store import runs
 from lra.store.row import Row
 
@@ -21,32 +22,36 @@ def measured(chosen: list[Row]) -> list[dict]:
     """Returns a line for each configuration, whose seeds are in its provenance, and the trivial
     rules of the data."""
     certified = certificate.passed()
-    grouped = entries(chosen)
+    arena = entries(row for row in chosen if not concerns(row))
+    others = entries((row for row in chosen if concerns(row)), told=TOLD)
+    grouped = [*arena.items(), *others.items()]
     data = defaultdict(set)
-    for key in grouped:
+    for key, _ in grouped:
         data[key.task, key.variant].add(key.fingerprint)
     lines = []
-    for key, models in grouped.items():
+    for key, models in grouped:
         variant, metric = key.variant, models[0].metric
         if len(data[key.task, variant]) > 1:  # lines on different data do not compare
             variant = f"{variant} (data {key.fingerprint})"
         about = {"task": key.task, "variant": variant, "protocol": key.protocol}
         about |= {"metric": metric.heading}
         lines += [_measured(entry, certified) | about for entry in models]
-        lines += [
-            _plain(
-                model=f"[{name}]",
-                score=metric.scale * values["test"],
-                shown=metric.text(values["test"]),
-                order=metric.order(values["test"]),
-                origin="trivial rule",
-                badges=[],
-                provenance={"facts": [["what", "a rule that learns nothing of the sequence"]]},
-            )
-            | about
-            for name, values in runs.baselines([r for e in models for r in e.rows]).items()
-        ]
+        rows = [row for entry in models for row in entry.rows]
+        rules = {name: values["test"] for name, values in runs.baselines(rows).items()}
+        lines += [_rule(name, value, metric) | about for name, value in rules.items()]
     return lines
+
+
+def _rule(name: str, value: float, metric: Metric) -> dict:
+    return _plain(
+        model=f"[{name}]",
+        score=metric.scale * value,
+        shown=metric.text(value),
+        order=metric.order(value),
+        origin="trivial rule",
+        badges=[],
+        provenance={"facts": [["what", "a rule that learns nothing of the sequence"]]},
+    )
 
 
 def _measured(entry: Entry, certified: set[str]) -> dict:
@@ -54,7 +59,7 @@ def _measured(entry: Entry, certified: set[str]) -> dict:
     low, high = entry.interval
     return {
         "rank": entry.rank,
-        "model": entry.name,
+        "model": f"{entry.name}, {setting(first)}" if concerns(first) else entry.name,
         "score": scale * entry.mean,
         "shown": entry.metric.text(entry.mean),
         "interval": f"{entry.metric.text(low)}-{entry.metric.text(high)}",
@@ -146,7 +151,7 @@ def _badges(entry: Entry, certified: set[str]) -> list[str]:
         badges.append("at chance")
     if entry.learned_nothing:
         badges.append("learned nothing")
-    if first.modified:
+    if first.modified and not belongs(first):
         badges.append("modified")
     if first.trials:
         badges.append(f"chosen by {first.trials} trials")

@@ -15,26 +15,14 @@ from lra.efficiency.records import Measurement
 from lra.efficiency.report import Rounds, by_cell
 from lra.report import published
 from lra.report.groups import Entry, Key, average, entries
+from lra.report.inherited import FILTER, TOLD, begins
 from lra.report.published import RECALLED
 from lra.report.tables.table import Document, Table
 from lra.store.row import Row
 
-FILTER = ("keep_ratio", "filter_layers", "restore", "padding")
-TOLD = {"init", *(f"model.{key}" for key in FILTER)}  # have columns
 ROUGE_L = "ROUGE-L"
 METRICS = ("ROUGE-1", "ROUGE-2", ROUGE_L)
 PHASES = ("encoding", "inference", "training", "generation")  # of the lab
-
-
-def concerns(row: Row) -> bool:
-    """Returns whether a row's answers are texts, or its model is a pretrained one."""
-    return row.task in config.text_tasks() or config.family(row.model) is not None
-
-
-def belongs(row: Row) -> bool:
-    """Returns whether a row has its place here and differs from its protocol by its filter alone,
-    if at all."""
-    return concerns(row) and set(row.modified) <= TOLD
 
 
 def document(
@@ -113,13 +101,6 @@ def line(entry: Entry, scored: bool) -> dict[str, str]:
 
 def score(entry: Entry, metric: str) -> float:
     return mean(row.test[metric].value for row in entry.rows)
-
-
-def begins(row: Row) -> str:
-    """Returns the weights that a run began with, by their hash."""
-    if row.inherited is None or row.inherited.sha256 is None:
-        return "random weights"
-    return f"pretrained {row.inherited.sha256[:8]}"
 
 
 def measured(entry: Entry, get, form: str) -> str:

@@ -9,8 +9,10 @@ from lra.efficiency.report import benches
 from lra.errors import UserError
 from lra.report import plots
 from lra.store import runs
+from lra.store.row import Inherited
 from tests.lra.report.tables.test_efficiency import arena, measured
 from tests.lra.report.tables.test_papers import scored
+from tests.lra.report.tables.test_summarization import summary
 
 MODELS = {"transformer": 300, "performer": 400, "fnet": 350}
 
@@ -79,6 +81,57 @@ def test_the_exponents_stand_beside_the_names(bench):
     legends = {t.get_text() for axes in figure.axes for t in axes.get_legend().get_texts()}
     assert "performer  $N^{1.00}$" in legends
     assert "transformer (fused)  $N^{2.00}$" in legends
+
+
+def test_inherited_settings_have_a_line_each_and_first_weights_a_colour():
+    weights = Inherited(init="results/work/x/pretrained", sha256="0123456789abcdef")
+    half, none = {"keep_ratio": 0.5, "restore": "nearest"}, {"keep_ratio": 0.2, "restore": "none"}
+    rules = {"lead-1": {"test": 24.0}}
+    figure = plots.inherited(
+        [
+            summary(
+                30,
+                cell="a",
+                model="bart",
+                settings={},
+                inherited=weights,
+                identity={"init": "w"},
+                baselines=rules,
+            ),
+            summary(20, cell="b", model="bart", settings={}, baselines=rules),
+            summary(
+                28,
+                cell="c",
+                settings=half,
+                inherited=weights,
+                identity={"init": "w"},
+                baselines=rules,
+            ),
+            summary(18, cell="d", settings=half, baselines=rules),
+            summary(17, cell="e", settings=none, baselines=rules),
+        ]
+    )
+    (axes,) = figure.axes
+    names = [
+        "bart",
+        "fourier_bart, keep 0.5, restore nearest",
+        "fourier_bart, keep 0.2, restore none",
+    ]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == names
+    drawn = {
+        (container.get_label(), names[round(float(line.get_ydata()[0]))]): line.get_xdata()[0]
+        for container in axes.containers
+        for line in [container.lines[0]]
+    }
+    assert drawn == {
+        ("pretrained 01234567", names[0]): 29,  # `summary` puts ROUGE-L 1 below its number
+        ("random weights", names[0]): 19,
+        ("pretrained 01234567", names[1]): 27,
+        ("random weights", names[1]): 17,
+        ("random weights", names[2]): 16,
+    }
+    assert texts(figure) == {"lead-1"}
+    assert plots.inherited([summary()]) is None
 
 
 def test_every_colour_has_a_marker_of_its_own_and_differs_in_grey():

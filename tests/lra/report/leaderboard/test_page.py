@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from lra.report.groups import newest
+from lra.report.inherited import belongs
 from lra.report.leaderboard.lines import EMPTY, charts, measured
 from lra.report.leaderboard.page import FEW
 from lra.report.leaderboard.page import page as make_page
@@ -298,8 +299,8 @@ def unpacked(page: str) -> list[str]:
 def committed():
     from lra.store import runs
 
-    chosen = [row for row in newest(runs.read_all(ROOT / "results/board")) if not row.modified]
-    return measured(chosen)
+    rows = newest(runs.read_all(ROOT / "results/board"))
+    return measured([row for row in rows if not row.modified or belongs(row)])
 
 
 def test_the_committed_page_is_that_of_the_committed_rows(committed):

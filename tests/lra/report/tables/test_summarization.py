@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from lra.efficiency.records import Cost, Measurement, Timing
 from lra.objective.generation import LOSS, ROUGE_L
@@ -7,8 +6,6 @@ from lra.objective.metric import Score, bootstrap_score
 from lra.report.tables import summarization
 from lra.store.row import Inherited, Memory, Row, Speed
 from tests.lra.store.test_row import row
-
-CLASSIFIED = row()
 
 
 def summary(rouge: float = 20.0, model: str = "fourier_bart", **changes) -> Row:
@@ -120,24 +117,10 @@ def test_a_pretrained_encoder_is_scored_by_its_accuracy():
             config={"model": {"name": "fourier_encoder", "keep_ratio": 0.25}},
         ),
     ]
-    assert all(map(summarization.belongs, encoders))
     found = frame(encoders).set_index("model")
     assert found["accuracy %"].tolist() == ["37.00", "37.00"]
     assert found["keep"].tolist() == ["-", "0.25"]
     assert found["val accuracy %"].iloc[0] == "38.00"
-
-
-@pytest.mark.parametrize(
-    "changes, belongs",
-    [
-        ({}, True),
-        ({"modified": {"model.keep_ratio": [0.5, 0.2], "model.restore": ["a", "b"]}}, True),
-        ({"modified": {"optim.lr": [1, 2]}}, False),
-    ],
-)
-def test_a_filter_of_another_setting_belongs_here(changes, belongs):
-    assert summarization.belongs(summary(**changes)) is belongs
-    assert not summarization.belongs(CLASSIFIED)
 
 
 def test_every_form_can_be_written(tmp_path):
