@@ -17,7 +17,7 @@ import warnings
 import torch
 import torch.nn.functional as F
 
-from benchmarks import settings
+from benchmarks import settings, write
 from lra.cli import Key, number, numbers, run
 from lra.efficiency import flops
 from lra.errors import UserError
@@ -145,12 +145,17 @@ def main() -> None:
     if given["apart"]:
         measure_apart(given["apart"], lengths[0], batch)
         return
-    print(f"{cores()} threads, bart.base, filter before layer {FILTER_LAYER}, target {TARGET}")
     header = ["length", "part", *VARIANTS]
-    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
+    lines = [
+        f"{cores()} threads, bart.base, filter before layer {FILTER_LAYER}, target {TARGET}, batch "
+        f"{batch} (1 above 2,048); times: CPU seconds, median of {rounds}, in turns\n",
+        "| " + " | ".join(header) + " |\n|" + "---|" * len(header),
+    ]
+    print("\n".join(lines))
 
     def show(length: int, part: str, cells: list[str]) -> None:
-        print("| " + " | ".join([f"{length:,}", part, *cells]) + " |", flush=True)
+        lines.append("| " + " | ".join([f"{length:,}", part, *cells]) + " |")
+        print(lines[-1], flush=True)
 
     for length in lengths:
         B = batch if length <= 2048 else 1
@@ -177,6 +182,8 @@ def main() -> None:
             ]
             show(length, part, cells)
         del subjects
+    if all(given[key] == KEYS[key].default for key in ("lengths", "batch", "generate")):
+        write("fourier_bart", "Fourier-BART beside BART", "\n".join(lines))
 
 
 if __name__ == "__main__":
