@@ -30,21 +30,28 @@ from models.parts import Part, apart, joined, zero_padding
 def spectral_filter(x: Tensor, keep: int) -> Tensor:
     """Shortens x (B, N, D) to (B, keep, D): DCT-II over N, the first `keep` coefficients, DCT-III.
 
-    Both transforms are orthonormal, 1 <= keep <= N. Half precision is computed in float32.
+    Both transforms are orthonormal, 1 <= keep <= N. Half precision is computed in float32. Raises
+    ValueError for another keep, or numbers that have no gradient.
     """
     if not 1 <= keep <= x.shape[1]:
         raise ValueError(f"cannot keep {keep} of {x.shape[1]} frequencies")
+    if not x.is_floating_point():
+        raise ValueError(f"cannot filter {x.dtype}: the filter takes floating-point numbers")
+    # torch.compile traces no Function with a jvp; torch.func refuses the gradient of an operator
+    by = resample if torch.compiler.is_compiling() else Resample.apply
     if x.dtype in (torch.float16, torch.bfloat16):
-        return resample(x.float(), keep).to(x.dtype)
-    return resample(x, keep)
+        return by(x.float(), keep).to(x.dtype)
+    return by(x, keep)
 
 
-# One linear map serves both directions: resampling from M back to N is the adjoint of resampling
-# from N to M, so each is the other's gradient. A custom operator is opaque to torch.compile.
+# A custom operator is opaque to torch.compile. It runs without the keys of lazy conjugates and
+# negatives there: use conj_physical() in it, never conj().
 @torch.library.custom_op("lra::resample", mutates_args=())
 def resample(x: Tensor, length: int) -> Tensor:
     """Resamples (B, N, D) to (B, length, D): DCT-II, cut or fill with zero frequencies, DCT-III."""
     N, D = x.shape[1:]
+    if not x.numel():
+        return x.new_empty(x.shape[0], length, D)
     by = _resample_by_product if by_product(N, length, D) else _resample_by_fft
     # Autocast reaches into a custom operator, and the products would lose precision in bfloat16.
     with torch.autocast(x.device.type, enabled=False):
@@ -63,15 +70,41 @@ def _(x: Tensor, length: int) -> Tensor:
     return x.new_empty(x.shape[0], length, x.shape[2])
 
 
-def _save_length(ctx, inputs, output):
-    ctx.length = inputs[0].shape[1]
+# One linear map serves both directions: resampling from M back to N is the adjoint of resampling
+# from N to M, so each is the other's gradient.
+def _save_lengths(ctx, inputs, output):
+    x, ctx.to = inputs
+    ctx.of = x.shape[1]
 
 
 def _adjoint(ctx, gradient):
-    return resample(gradient, ctx.length), None
+    return resample(gradient, ctx.of), None
 
 
-resample.register_autograd(_adjoint, setup_context=_save_length)
+resample.register_autograd(_adjoint, setup_context=_save_lengths)
+
+
+class Resample(torch.autograd.Function):
+    """`resample` outside torch.compile: with forward-mode gradients, and under torch.func."""
+
+    setup_context = staticmethod(_save_lengths)
+
+    @staticmethod
+    def forward(x: Tensor, length: int) -> Tensor:
+        return resample(x, length)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return Resample.apply(gradient, ctx.of), None
+
+    @staticmethod
+    def jvp(ctx, tangent: Tensor, _):
+        return Resample.apply(tangent, ctx.to)
+
+    @staticmethod
+    def vmap(info, in_dims, x: Tensor, length: int):
+        x = x.movedim(in_dims[0], 0)
+        return Resample.apply(x.flatten(0, 1), length).unflatten(0, x.shape[:2]), 0
 
 
 def _resample_by_product(x: Tensor, M: int) -> Tensor:
@@ -128,9 +161,8 @@ def _resample_by_fft(x: Tensor, M: int) -> Tensor:
     c = torch.nn.functional.pad(c, (0, M - K)) / _scale(M, M, x.dtype, x.device)
     half = M // 2 + 1
     mirrored = torch.nn.functional.pad(c.flip(-1)[..., : half - 1], (1, 0))  # c[M - k], 0 at k = 0
-    spectrum = (
-        torch.complex(c[..., :half], -mirrored) * _twiddles(M, x.dtype, x.device)[:half].conj()
-    )
+    w = _twiddles(M, x.dtype, x.device)[:half].conj_physical()
+    spectrum = torch.complex(c[..., :half], -mirrored) * w
     v = torch.fft.irfft(spectrum, n=M)
     y = torch.empty_like(v)
     y[..., 0::2], y[..., 1::2] = v[..., : (M + 1) // 2], v[..., (M + 1) // 2 :].flip(-1)

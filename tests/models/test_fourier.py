@@ -81,15 +81,86 @@ def test_is_float32_inside_bf16_autocast():
     torch.testing.assert_close(half.float(), expected, atol=0.02, rtol=0.01)
 
 
-def test_runs_under_torch_compile_without_graph_breaks():
-    def loss(x):
-        return spectral_filter(x.sin(), 20).square().sum()
+# by products and by FFTs: just below and above the threshold, and far from it
+SIZES = [
+    (100, 20, 4),
+    (512, 128, 4),
+    (512, 129, 4),
+    (2048, 512, 64),
+    (2048, 513, 64),
+    (4000, 800, 8),
+]
 
-    x = torch.randn(2, 100, 4, requires_grad=True)
-    (expected,) = torch.autograd.grad(loss(x), x)
+
+def test_the_sizes_lie_on_both_sides_of_the_threshold():
+    assert [fourier.by_product(*size) for size in SIZES] == [True, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("N, keep, D", SIZES)
+def test_runs_under_torch_compile_without_graph_breaks(N, keep, D):
+    def loss(x):
+        y = spectral_filter(x.sin(), keep)
+        return y.square().sum(), y
+
+    x = torch.randn(2, N, D, requires_grad=True)
+    value, y = loss(x)
+    (expected,) = torch.autograd.grad(value, x)
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    (actual,) = torch.autograd.grad(compiled(x), x)
-    torch.testing.assert_close(actual, expected)
+    value, actual = compiled(x)
+    torch.testing.assert_close(actual, y)
+    (gradient,) = torch.autograd.grad(value, x)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("N, keep, D", SIZES)
+def test_is_an_operator_as_torch_wants_it(N, keep, D):
+    x = torch.randn(2, D, N).mT.requires_grad_()  # not contiguous
+    torch.library.opcheck(fourier.resample, (x, keep))
+    torch.library.opcheck(fourier.resample, (x.detach()[:0], keep))
+
+
+# torch loads its forward-mode formulas by a function of its own that it deprecates
+own_warning = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+
+
+@own_warning
+@pytest.mark.parametrize("N, keep, D", SIZES)
+def test_forward_mode_and_function_transforms_agree_with_the_linear_map(N, keep, D):
+    x, t = (torch.randn(2, N, D, dtype=torch.float64) for _ in range(2))
+
+    def filtered(x):
+        return spectral_filter(x, keep)
+
+    y, tangent = torch.func.jvp(filtered, (x,), (t,))
+    torch.testing.assert_close(y, filtered(x))
+    torch.testing.assert_close(tangent, filtered(t))
+    g = torch.func.grad(lambda x: filtered(x).square().sum())(x)
+    torch.testing.assert_close(g, 2 * fourier.resample(y, N))
+    each = torch.func.vmap(filtered)(torch.stack([x, t]))
+    torch.testing.assert_close(each, torch.stack([y, tangent]))
+
+
+@own_warning
+def test_the_second_derivative_in_both_modes():
+    x = torch.randn(1, 6, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: spectral_filter(x, 3).pow(3), x)
+    assert torch.autograd.gradcheck(
+        lambda x: spectral_filter(x, 3), x, check_forward_ad=True, check_batched_grad=True
+    )
+
+
+@pytest.mark.parametrize("N, keep, D", SIZES)
+def test_an_empty_batch_stays_empty(N, keep, D):
+    x = torch.randn(0, N, D, requires_grad=True)
+    y = spectral_filter(x, keep)
+    assert y.shape == (0, keep, D)
+    assert torch.autograd.grad(y.sum(), x)[0].shape == x.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
+def test_numbers_without_a_real_gradient_are_refused(dtype):
+    with pytest.raises(ValueError, match="floating-point"):
+        spectral_filter(torch.ones(1, 10, 2, dtype=dtype), 5)
 
 
 def test_what_the_mask_means_after_the_filter():
