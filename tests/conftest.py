@@ -96,8 +96,10 @@ class Runner:
             return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
         return warm.Popen(command[1:])
 
-    def __call__(self, *overrides: str, timeout: float = 300) -> subprocess.CompletedProcess:
-        child = self.start(*overrides)
+    def __call__(
+        self, *overrides: str, timeout: float = 300, cold: bool = False
+    ) -> subprocess.CompletedProcess:
+        child = self.start(*overrides, cold=cold)
         out, err = child.communicate(timeout=timeout)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 

@@ -79,6 +79,7 @@ class Trainer(Group):
     """The place and the way of a computation; nothing here decides its result."""
 
     threads: PositiveInt | None
+    compile: bool
     micro_batch: PositiveInt | Literal["auto"] | None
     accelerator: Literal["cpu", "gpu"]
     devices: PositiveInt | Literal["auto"]

@@ -181,7 +181,8 @@ def device(row: Row) -> str:
         if where["device_type"] == "cpu"
         else f" x {where['devices']}"
     )
-    return f"{where['device']}{unit}, {where['precision']}"
+    compiled = ", compiled" if where.get("compile") else ""
+    return f"{where['device']}{unit}, {where['precision']}{compiled}"
 
 
 def claimed_cost(row: Row) -> str:

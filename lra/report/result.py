@@ -72,6 +72,8 @@ def lines(row: Row, results: DictConfig) -> list[tuple[str, str]]:
         generated = speed.test_examples_per_second
         also += f", {generated:.1f} in generation" if generated else ""
         pairs.append(("speed", f"{speed.train_examples_per_second:.0f} examples/s{also}"))
+    if row.environment.get("compile") and speed.first_step_seconds:
+        pairs.append(("compiling", f"{duration(speed.first_step_seconds)} in the first step"))
     if memory:
         pairs.append(("peak memory", f"{memory.peak_bytes / 1e6:.0f} MB"))
     if row.train_seconds is not None:

@@ -33,6 +33,7 @@ class Speed(Record):
     eval_examples_per_second: float | None = None
     test_examples_per_second: float | None = None  # where it is not scored as val is: generation
     steps_timed: int = 0
+    first_step_seconds: float | None = None  # with trainer.compile=true compiling included
 
 
 class Memory(Record):

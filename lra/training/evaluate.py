@@ -66,6 +66,8 @@ def evaluate(configuration: Configuration) -> float:
         seed=theirs.seed,
     )
     module.load_state_dict(stored["state_dict"])
+    if cfg.trainer.compile:
+        module.net.compile()
     with StopSignal() as stop:
         trainer = pl.Trainer(
             accelerator=cfg.trainer.accelerator,

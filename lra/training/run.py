@@ -126,8 +126,12 @@ class Training:
         self.module = Learner(
             net, objective, cfg.optim, max_steps=steps, seed=cfg.seed, micro_batch=micro_batch
         )
+        way = {"devices": ranks, "micro_batch": micro_batch}
+        if cfg.trainer.compile:
+            net.compile()
+            way["compile"] = True
         for environment in (self.environment, about["environment"]):
-            environment |= {"devices": ranks, "micro_batch": micro_batch}
+            environment |= way
         if resumed:
             changed = runtime.changed(about["environment"], resumed)
             self.checkpoints.resume = (resumed["global_step"], changed)

@@ -125,6 +125,6 @@ def announce(
         f"{configuration.label} · {cfg.protocol} · seed {cfg.seed} · "
         f"cell {cell.id} · {parameters:,} parameters · "
         f"{cfg.max_steps:,} steps of {cfg.batch_size}{start} · {where} · "
-        f"{cfg.precision}",
+        f"{cfg.precision}" + (" · compiling" if cfg.trainer.compile else ""),
         file=sys.stderr,
     )

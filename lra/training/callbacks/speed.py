@@ -34,6 +34,7 @@ class Stopwatch(pl.Callback):
         self._eval: list[float] = []  # examples per second of each batch
         self._test: list[float] = []  # the same, where test is scored by other means than val
         self._mark = 0.0
+        self._first: float | None = None  # seconds of the first step
         self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
         self._warm = False
 
@@ -44,12 +45,13 @@ class Stopwatch(pl.Callback):
             "data": self._data,
             "eval": self._eval,
             "test": self._test,
+            "first": self._first,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.train_seconds, self._steps = state["train_seconds"], state["steps"]
         self._data, self._eval = state["data"], state["eval"]
-        self._test = state.get("test", [])
+        self._test, self._first = state.get("test", []), state.get("first")
 
     def on_train_start(self, trainer, module) -> None:
         self._mark = time.perf_counter()
@@ -67,6 +69,9 @@ class Stopwatch(pl.Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         start, data, steps, _ = self._open
         steps += 1
+        if self._first is None:
+            synchronise(module.device)
+            self._first = time.perf_counter() - start
         self._open = [start, data, steps, time.perf_counter()]
         if steps == self.WINDOW:
             synchronise(module.device)
@@ -120,6 +125,7 @@ class Stopwatch(pl.Callback):
             eval_examples_per_second=_median(self._eval),
             test_examples_per_second=_median(self._test),
             steps_timed=len(self._steps) * self.WINDOW,
+            first_step_seconds=self._first,
         )
 
 
