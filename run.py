@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lra import cli, config
-from lra.machine import is_main_process
+from lra.environment import forget_ranks, is_main_process
 from lra.store import runs
 from lra.store.cell import Cell, cell, find
 from lra.store.claim import Claim
@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> float | None:
 
         return run_child(cfg)
     configuration = config.Configuration(cfg, config.typed_overrides())
+    forget_ranks(cfg.trainer)
     if cfg.evaluate:
         from lra.training.evaluate import evaluate
 

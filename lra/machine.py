@@ -14,12 +14,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def is_main_process() -> bool:
-    """Returns False on the other ranks of a distributed run, which write nothing."""
-    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-    return all(int(os.environ.get(rank, 0)) == 0 for rank in ranks)
-
-
 def commit() -> tuple[str | None, bool | None]:
     """Returns (commit, whether the code differs from it, new files included); outside git
     (None, None)."""

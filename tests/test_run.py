@@ -508,6 +508,35 @@ def test_two_ranks_train_and_score_every_example(run):
     assert f"{row.test_score.count} of 50" in again.stdout
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"RANK": "1"},
+        {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_LOCALID": "1"},
+        {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+    ],
+    ids=str,
+)
+def test_a_run_on_one_device_leaves_its_row_whatever_launched_it(run, monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = run(cold=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = run.rows()
+    assert row.status == "done"
+    assert "stored in:" in done.stdout
+
+
+@pytest.mark.parametrize("text, code", [("", 0), ("2,1", 0), ("two", 1)])
+def test_any_number_of_threads_in_the_environment(run, monkeypatch, text, code):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    done = run("trainer.threads=null", cold=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if code:
+        assert "OMP_NUM_THREADS=two in the environment is not a number: unset it." in done.stderr
+
+
 @pytest.mark.slow
 def test_ranks_add_up_to_the_batch_of_one_process(run):
     """Two ranks, each in parts and without dropout, train to the weights of one process."""

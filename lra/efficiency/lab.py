@@ -26,9 +26,9 @@ from lra.config.identity import is_environment
 from lra.efficiency import records
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import BASELINE, EXPLICIT
+from lra.environment import thread_count
 from lra.errors import UserError, one_of
 from lra.machine import ROOT, commit, describe
-from lra.training import runtime
 from lra.training.attempt import now
 
 # The overrides for a name that model= does not know.
@@ -97,7 +97,7 @@ def compose(model: str, length: int, batch: int, overrides: list[str]) -> Config
     sizes = [f"model.seq_len={length}", f"batch_size={batch}"]
     configuration = Configuration.of([*task, *chosen, *sizes, *overrides])
     trainer = configuration.cfg.trainer
-    trainer.threads = runtime.thread_count(trainer.threads)
+    trainer.threads = thread_count(trainer.threads)
     return configuration
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lra import config
 from lra.config import Configuration
+from lra.environment import thread_count
 from lra.errors import EXIT_CODES, UserError
 from lra.machine import ROOT, cores
 from lra.store import runs
@@ -95,7 +96,8 @@ def run_process(command: list[str], threads: int) -> int:
     else:  # a launcher's worker thread cannot receive signals
         previous = {}
     try:
-        environment = {"OMP_NUM_THREADS": str(threads)} | dict(os.environ)
+        threads = thread_count(None, otherwise=threads)
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         child = subprocess.Popen(command, start_new_session=True, env=environment)
         code = child.wait()
     finally:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lra.config import Configuration
+from lra.environment import is_main_process
 from lra.errors import Diverged, Interrupted, OutOfMemory, UserError
-from lra.machine import commit, is_main_process
+from lra.machine import commit
 from lra.objective import Objective
 from lra.objective.base import Predictions
 from lra.store import runs

@@ -21,7 +21,6 @@ def evaluate(configuration: Configuration) -> float:
     Raises UserError where the checkpoint is of other data, of another model or task than asked for,
     or does not reproduce the predictions stored with its row.
     """
-    import pytorch_lightning as pl
     from hydra.utils import instantiate
 
     from lra.training import checkpoint, runtime
@@ -69,13 +68,12 @@ def evaluate(configuration: Configuration) -> float:
     if cfg.trainer.compile:
         module.net.compile()
     with StopSignal() as stop:
-        trainer = pl.Trainer(
+        trainer = runtime.trainer(
             accelerator=cfg.trainer.accelerator,
             devices=1,  # every example once, whatever trained it
             precision=theirs.precision,
             logger=False,
             callbacks=[checkpoint.StopBetweenBatches(stop), RunProgress(theirs.batch_size)],
-            **runtime.LIGHTNING,
         )
         trainer.test(module, data, verbose=False)
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 from hydra.utils import instantiate
 
 import data_prep
 from data_prep.pack import load_texts
 from lra.config import Configuration
+from lra.environment import is_main_process
 from lra.errors import UserError
-from lra.machine import commit, describe, is_main_process
+from lra.machine import commit, describe
 from lra.objective import Objective
 from lra.store.cell import Cell
 from lra.store.claim import Claim
@@ -92,7 +92,7 @@ class Training:
             stop=stop,
             claim=claim,
         )
-        self.trainer = pl.Trainer(
+        self.trainer = runtime.trainer(
             accelerator=cfg.trainer.accelerator,
             devices=cfg.trainer.devices,
             strategy=runtime.strategy(cfg.trainer.strategy),
@@ -117,7 +117,6 @@ class Training:
                     test_size=self.data.test_size if cfg.score_test else 0.0,
                 ),
             ],
-            **runtime.LIGHTNING,
         )
         ranks = self.trainer.world_size
         if batch_size % ranks:

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import json
 import logging
-import os
 import sys
 import warnings
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lra.config import Configuration
-from lra.machine import cores, is_main_process
+from lra.environment import is_main_process, thread_count
+from lra.errors import UserError
 from lra.store.cell import Cell
 
 # Lightning's features that this project does itself, or does not want.
@@ -64,11 +64,6 @@ def return_freed_memory() -> None:
         libc.malloc_trim(0)  # gives back what is free already
 
 
-def thread_count(wanted: int | None) -> int:
-    """Returns the threads asked for, else OMP_NUM_THREADS, else the number of cores."""
-    return wanted or int(os.environ.get("OMP_NUM_THREADS", cores()))
-
-
 def threads(wanted: int | None, resumed: dict | None) -> None:
     """Sets torch's number of threads. Another number gives other sums, so a resumed run keeps its
     number unless another one is wanted."""
@@ -90,6 +85,20 @@ def changed(environment: dict, resumed: dict) -> dict[str, list]:
 
 def to_json(cfg: DictConfig) -> str:
     return json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True)
+
+
+def trainer(**settings):
+    """Returns Lightning's trainer. Raises UserError where it refuses the Slurm job around it."""
+    import pytorch_lightning as pl
+
+    try:
+        return pl.Trainer(**settings, **LIGHTNING)
+    except (RuntimeError, ValueError) as error:
+        if "slurm" not in str(error).lower():
+            raise
+        raise UserError(
+            f"This Slurm job does not fit trainer.devices and trainer.num_nodes: {error}"
+        ) from error
 
 
 def strategy(name: str):

@@ -7,8 +7,8 @@ from collections import deque
 import pytorch_lightning as pl
 import torch
 
+from lra.environment import is_main_process
 from lra.errors import Diverged
-from lra.machine import is_main_process
 from lra.objective import Metric
 from lra.store.row import FEW, PLATEAU
 
