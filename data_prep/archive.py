@@ -6,6 +6,7 @@ followed.
 
 import io
 import lzma
+import os
 import re
 import tarfile
 import zipfile
@@ -34,7 +35,7 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
     is not an archive.
     """
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        for file in files(path):
             name = file.relative_to(path).as_posix()
             if wanted.search(name):
                 with open(file, "rb") as stream:
@@ -58,6 +59,20 @@ def members(path: Path, wanted: re.Pattern) -> Iterator[tuple[str, BinaryIO]]:
                 _must_be_whole(archive)
         else:
             raise UserError(f"{path} is {kind(path)}, not a tar or zip archive: {bring()}")
+
+
+def files(folder: Path) -> list[Path]:
+    """Returns the files of a folder and of all folders in it, sorted. It follows links to folders,
+    and visits no folder twice: links may form a loop."""
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        found += [Path(root) / name for name in names]
+    return sorted(file for file in found if file.is_file())
 
 
 def _must_be_whole(archive: tarfile.TarFile) -> None:

@@ -59,7 +59,7 @@ def describe(path: Path, wanted: re.Pattern) -> str:
     if not path.is_dir():
         return f"{path.name} (sha256 {sha256(path)})"
     loose, archives = False, []
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in archive.files(path):
         if wanted.search(file.relative_to(path).as_posix()):
             loose = True
         elif archive.is_archive(file) and next(archive.members(file, wanted), None):

@@ -1,15 +1,23 @@
 """Writes files so that a kill, a full disk or a second process leaves none half-written."""
 
-import fcntl
+import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lra.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -19,9 +27,10 @@ def reported(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
+        help_ = "Free some space or choose" if error.errno in FULL else "Choose"
         raise UserError(
-            f"Cannot write {path}: {reason}. Free some space or choose another folder "
-            "(data.root=..., results.root=...), then type the command again."
+            f"Cannot write {path}: {reason}. {help_} another folder (data.root=..., "
+            "results.root=...), then type the command again."
         ) from error
 
 
@@ -75,7 +84,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_new(path: Path, content: bytes) -> bool:
-    """Writes `path` whole or not at all; writes nothing and returns False if it exists already."""
+    """Writes `path` whole or not at all; writes nothing and returns False if it exists already.
+
+    Where the file system has no hard links (exFAT, some network disks), a kill can leave it empty.
+    """
     make_folder(path.parent)
     with reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
@@ -86,7 +98,7 @@ def write_new(path: Path, content: bytes) -> bool:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
-            os.link(temporary, path)  # unlike a rename, this fails where the name is taken
+            _link(temporary, path, content)
         except FileExistsError:
             return False
         finally:
@@ -94,17 +106,49 @@ def write_new(path: Path, content: bytes) -> bool:
     return True
 
 
+def _link(temporary: Path, path: Path, content: bytes) -> None:
+    """Gives the file a second name. Unlike a rename, this fails where the name is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except (OSError, AttributeError, NotImplementedError):  # no hard links
+        with open(path, "xb") as file:  # fails where the name is taken, too
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds the lock file `path`; waits for another holder on this machine.
 
-    The kernel drops the lock when its holder dies, so a kill leaves nothing to clean up.
+    The kernel drops the lock when its holder dies, so a kill leaves nothing to clean up. Where a
+    file cannot be locked, a note says so and the block runs all the same.
     """
     make_folder(path.parent)
     with reported(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not _lock(handle):
+            print(
+                f"note: files in {path.parent} cannot be locked; let no second command prepare the "
+                "same data at the same time",
+                file=sys.stderr,
+            )
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Returns False where the system or the file system knows no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        return False
+    return True

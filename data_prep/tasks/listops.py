@@ -9,7 +9,6 @@ twice.
 Vocabulary: the digits 0-9 are ids 0-9, then [MIN [MAX [MED [SM and the closing ].
 """
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -23,6 +22,7 @@ from numba import njit
 from data_prep import archive, sources
 from data_prep.pack import SPLITS, Manifest, Split, pack, split_of
 from lra.errors import UserError
+from lra.machine import cores
 from lra.progress import progress
 
 VOCABULARY = [*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"]
@@ -65,7 +65,7 @@ def generate(rules, seed: int, processes: int | None = None) -> dict[str, Split]
     Threads run in parallel, since numba releases the interpreter's lock.
     """
     total = sum(rules.counts.values())
-    threads = processes or len(os.sched_getaffinity(0))
+    threads = processes or cores()
     seen: set[bytes] = set()
     expressions: list[np.ndarray] = []
     labels: list[int] = []

@@ -9,7 +9,6 @@ its label. Damaged images (the release has at least one) are left out and listed
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from data_prep.tasks import snakes
 from data_prep.tasks.image import VALUES
 from lra.errors import UserError
 from lra.files import make_folder, replacing, reported
+from lra.machine import cores
 from lra.progress import progress
 
 FOLDERS = ("pathfinder", "lra_release", "lra_release.gz")
@@ -155,7 +155,7 @@ def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Sha
                 shutil.rmtree(other)
     make_folder(folder)
     files = [folder / f"{i:05d}.npy" for i in range(-(-total // SHARD))]
-    threads = processes or len(os.sched_getaffinity(0))
+    threads = processes or cores()
 
     def shard(i: int) -> None:
         if files[i].exists():
@@ -212,7 +212,7 @@ def read(
     met: set[tuple[int, int]] = set()
     again = 0
     bad: dict[tuple[int, int], str] = {}
-    threads = data.processes or len(os.sched_getaffinity(0))
+    threads = data.processes or cores()
     with (
         reported(scratch),
         open(scratch, "wb") as store,

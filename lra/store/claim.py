@@ -4,13 +4,15 @@ A claim is a file, claim-1.json, claim-2.json, ..., made exclusively; the one wi
 number counts. Its holder renews it by a counter inside. A
 worker that sees the counter unchanged for `expire` seconds, on its own clock, creates the next
 claim. A holder that was stopped for that long finds out when it looks, which it does before every
-write that counts (fencing), and then writes nothing.
+write that counts (fencing), and then writes nothing. A file that cannot be read, such as one that a
+full disk left empty, is a claim whose counter never moves.
 
 Within one machine a holder that died is known at once, by its process id and start time.
 """
 
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -21,6 +23,8 @@ import psutil
 
 from lra import files
 from lra.errors import UserError
+
+NAME = re.compile(r"claim-\d+\.json")
 
 
 class Busy(UserError):
@@ -81,7 +85,7 @@ class Claim:
                     continue
             if files.write_new(_path(self.folder, number + 1), self._content()):
                 self.number = number + 1
-                for older in self.folder.glob("claim-*.json"):
+                for older in _claims(self.folder):
                     if _number(older) < self.number:
                         older.unlink(missing_ok=True)
                 return
@@ -111,11 +115,11 @@ class Claim:
 def newest(folder: Path) -> tuple[int, dict | None]:
     """Returns the number of the claim that counts (0: no claim) and its content."""
     while True:
-        path = max(folder.glob("claim-*.json"), key=_number, default=None)
+        path = max(_claims(folder), key=_number, default=None)
         if path is None:
             return 0, None
         with suppress(FileNotFoundError):  # replaced by a newer one meanwhile
-            return _number(path), json.loads(path.read_bytes())
+            return _number(path), _read(path)
 
 
 def held(folder: Path) -> bool:
@@ -123,6 +127,20 @@ def held(folder: Path) -> bool:
     machine still seems to be."""
     number, content = newest(folder)
     return bool(number) and not _free(content)
+
+
+def _claims(folder: Path) -> list[Path]:
+    """Returns the claims of a cell, without the copies that a synchronising disk makes of them."""
+    return [path for path in folder.glob("claim-*.json") if NAME.fullmatch(path.name)]
+
+
+def _read(path: Path) -> dict:
+    unknown = {"token": None, "beat": None, "released": False, "machine": None}
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return unknown
+    return unknown | content if isinstance(content, dict) else unknown
 
 
 def _path(folder: Path, number: int) -> Path:

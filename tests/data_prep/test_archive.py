@@ -32,6 +32,19 @@ def test_reads_a_zip_a_folder_and_a_folder_of_archives(tmp_path):
     assert read(originals.write_folder(tmp_path / "folder", FILES)) == CONTENT
 
 
+def test_linked_folders_are_read_once_each_and_a_loop_ends(tmp_path):
+    folder = originals.write_folder(tmp_path / "elsewhere", FILES)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "data").symlink_to(folder)
+    (folder / "deep" / "up").symlink_to(folder)  # a loop
+    (source / "again").symlink_to(source)
+    (source / "nowhere").symlink_to(tmp_path / "missing")
+    assert read(source) == {f"data/{name}": content for name, content in CONTENT.items()}
+    (source / "b.tsv").symlink_to(folder / "b.tsv")  # of a file
+    assert read(source)["b.tsv"] == b"beta"
+
+
 def test_nothing_lands_outside_and_links_are_not_followed(tmp_path, monkeypatch):
     """Members are read, never extracted, whatever their names say."""
     inside = tmp_path / "inside"

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -115,3 +116,47 @@ def test_a_folder_is_replaced_whole_and_readable_by_others(tmp_path):
     umask = os.umask(0)
     os.umask(umask)
     assert target.stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def refuse(number: int):
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    return refused
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_without_hard_links_a_new_file_is_made_all_the_same(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "link", refuse(number))
+    assert files.write_new(tmp_path / "x", b"one")
+    assert not files.write_new(tmp_path / "x", b"two")
+    assert (tmp_path / "x").read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["x"]
+    monkeypatch.delattr(os, "link")  # as on Android
+    assert files.write_new(tmp_path / "y", b"one")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_files_cannot_be_locked_a_note_says_so(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr(files.fcntl, "flock", refuse(number))
+    with files.locked(tmp_path / "lock"):
+        pass
+    assert "cannot be locked" in capsys.readouterr().err
+    monkeypatch.setattr(files, "fcntl", None)  # Windows
+    with files.locked(tmp_path / "lock"):
+        pass
+    assert "cannot be locked" in capsys.readouterr().err
+
+
+def test_another_error_of_the_lock_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.fcntl, "flock", refuse(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"), files.locked(tmp_path / "lock"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "number, says", [(errno.ENOSPC, "Free some space or"), (errno.EACCES, "Choose another")]
+)
+def test_space_is_asked_for_where_it_is_short(tmp_path, number, says):
+    with pytest.raises(UserError, match=says), files.reported(tmp_path):
+        refuse(number)()

@@ -119,3 +119,25 @@ def test_of_many_that_see_a_claim_expire_one_takes_it(tmp_path):
     assert sorted(queue.get(timeout=20) for _ in racers) == ["busy"] * 5 + ["took"]
     for racer in racers:
         racer.join()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe"])
+def test_a_claim_that_cannot_be_read_expires(tmp_path, content):
+    (tmp_path / "claim-3.json").write_bytes(content)
+    assert claim.held(tmp_path)
+    start = time.monotonic()
+    with take(tmp_path) as mine:
+        assert time.monotonic() - start > EXPIRE
+        assert mine.number == 4
+        mine.check()
+
+
+@pytest.mark.parametrize(
+    "name", ["claim-9 (conflicted copy 2026-01-01).json", "claim-x.json", "claim-1-2.json"]
+)
+def test_copies_that_a_synchronising_disk_makes_are_no_claims(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    assert not claim.held(tmp_path)
+    with take(tmp_path) as mine:
+        assert mine.number == 1
+    assert (tmp_path / name).exists()
