@@ -18,8 +18,8 @@ class Dropout(nn.Module):
         """inplace: overwrites x on CPU. Only for an x that no gradient needs, such as the output of
         a GELU, whose gradient needs its input alone."""
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout={p}: choose a probability from 0 up to, not including, 1")
+        if not 0 <= p <= 0.9999:
+            raise ValueError(f"dropout={p}: choose a probability from 0 to 0.9999")
         self.p, self.inplace = p, inplace
         self.dropped = round(p * 2**16)  # of 2^16 equally likely words
         self.scale = 2**16 / (2**16 - self.dropped)

@@ -25,6 +25,7 @@ from lra.errors import UserError, one_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, le=0.9999)]  # models/dropout.py
 Text = Annotated[str, Field(min_length=1)]  # an unset variable in key=$VALUE is a mistake
 
 
@@ -96,8 +97,8 @@ class Sizes(BaseModel):
     n_heads: PositiveInt
     d_ff: PositiveInt
     seq_len: PositiveInt
-    dropout: Probability
-    attention_dropout: Probability
+    dropout: Dropout
+    attention_dropout: Dropout
 
 
 class Trunk(Sizes):
@@ -106,6 +107,13 @@ class Trunk(Sizes):
     d_qkv: PositiveInt | None
     init_std: NonNegativeFloat
     padding_token: bool
+
+
+class Filter(BaseModel):
+    """Settings of the Fourier filter, of a block or of a pretrained model's encoder."""
+
+    keep_ratio: Annotated[float, Field(gt=0, le=1)]
+    filter_layers: list[NonNegativeInt]
 
 
 class Settings(Group):
@@ -146,6 +154,10 @@ def check(cfg: DictConfig) -> None:
     sizes = Trunk if "block" in cfg.model else Sizes
     given = {key: cfg.model[key] for key in sizes.model_fields}
     _replace(cfg.model, _validated(sizes, given, "model."))
+    for where, node in (("model.", cfg.model), ("model.block.", cfg.model.get("block", {}))):
+        if "filter_layers" in node:
+            given = {key: plain(node)[key] for key in Filter.model_fields}
+            _replace(node, _validated(Filter, given, where))
     _fits(cfg)
 
 

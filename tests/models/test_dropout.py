@@ -72,7 +72,7 @@ def test_does_nothing_in_evaluation_or_at_zero():
     assert Dropout(0.0)(x) is x
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0])
+@pytest.mark.parametrize("p", [-0.1, 0.99995, 1.0, float("nan")])
 def test_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match="dropout"):
         Dropout(p)
