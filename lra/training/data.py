@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data_prep.pack import Manifest, Split, load
+from lra.errors import UserError
 from lra.objective import Batch, Objective
 
 POOL = 50  # batches that are sorted by length together
@@ -137,7 +138,7 @@ class TrainBatches(Sampler):
 
 class EvalBatches(Sampler):
     """The evaluation batches: every example once, in order or by length. The ranks share the
-    batches; no batch is padded or dropped."""
+    batches; no batch is padded or dropped, and no rank goes without (Lightning would end there)."""
 
     def __init__(
         self,
@@ -147,6 +148,12 @@ class EvalBatches(Sampler):
         world_size: int,
         lengths: np.ndarray | None = None,
     ):
+        if size < world_size:
+            raise UserError(
+                f"A split of {size} examples cannot be shared among {world_size} devices: take "
+                "fewer devices, or more of the split (max_eval_examples=...)."
+            )
+        batch_size = min(batch_size, size // world_size)
         order = np.arange(size) if lengths is None else np.argsort(lengths, kind="stable")
         starts = range(0, size, batch_size)[rank::world_size]
         self.batches = [order[s : s + batch_size].tolist() for s in starts]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from data_prep.pack import Split, pack, split_of_rows
+from lra.errors import UserError
 from lra.training.data import EvalBatches, Packed, TrainBatches
 from tests.conftest import ROOT
 
@@ -36,11 +37,19 @@ def test_ranks_share_each_batch():
         assert sorted(np.concatenate(shares)) == sorted(batch)
 
 
-@pytest.mark.parametrize("size, batch_size, world_size", [(10, 4, 1), (10, 4, 3), (1, 8, 2)])
+@pytest.mark.parametrize(
+    "size, batch_size, world_size", [(10, 4, 1), (10, 4, 3), (2, 8, 2), (5, 8, 4), (200, 128, 2)]
+)
 def test_evaluation_counts_every_example_once(size, batch_size, world_size):
     ranks = [EvalBatches(size, batch_size, r, world_size) for r in range(world_size)]
     seen = [i for rank in ranks for batch in rank for i in batch]
     assert sorted(seen) == list(range(size))
+    assert all(len(rank) for rank in ranks)  # Lightning ends a run in which one has nothing
+
+
+def test_a_split_smaller_than_the_world_is_refused():
+    with pytest.raises(UserError, match="split of 1 examples.*2 devices"):
+        EvalBatches(1, 8, 0, 2)
 
 
 def test_gathers_documents_padded_and_cut_with_their_lengths():
