@@ -154,10 +154,16 @@ def _hydra_folder() -> list[str]:
 
 
 def in_one_sentence(job: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Wraps the function inside @hydra.main: Hydra would print a line of its own before errors."""
+    """Wraps the function inside @hydra.main: Hydra would print a line of its own before errors.
+
+    Relative paths count from the folder where the command was typed, whatever hydra.job.chdir says.
+    """
 
     @functools.wraps(job)
     def guarded(cfg):
+        from hydra.utils import get_original_cwd
+
+        os.chdir(get_original_cwd())
         result = []
         code = exit_code(lambda: result.append(job(cfg)))
         if code:

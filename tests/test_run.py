@@ -572,3 +572,21 @@ def test_the_short_variant_shows_that_structure_is_learned(run, tmp_path):
     subprocess.run(command, cwd=ROOT, check=True)
     (row,) = runs.read_all(tmp_path / "results")
     assert row.test_score.low > row.baselines["majority label | root operator"]["test"] + 0.05
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_a_group_of_one_s_own_and_another_working_folder_reach_the_cells(
+    run, tmp_path, monkeypatch, flags
+):
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "short.yaml").write_text("# @package _global_\nmax_steps: 2\n")
+    monkeypatch.chdir(tmp_path)
+    run.common[-1] = "results.root=here"
+    run.results = tmp_path / "here" / "smoke"
+    words = [*flags, f"--config-dir={tmp_path}/own", "+experiment=short", "hydra.job.chdir=true"]
+    done = subprocess.run(run.command(*words), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = run.rows()
+    assert row.last_step == 2
+    assert "max_steps" in row.modified

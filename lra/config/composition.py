@@ -32,6 +32,11 @@ def folders() -> list[Path]:
     return [CONF, *([Path(own)] if own else [])]
 
 
+def is_group(name: str) -> bool:
+    """Returns whether a folder of yaml files has this name: task, or experiment of one's own."""
+    return any((folder / name).is_dir() for folder in folders())
+
+
 def use_own_folder(path: str | None) -> None:
     """Adds a folder to conf/ for this process and its children. Modules in the folder can be
     imported. Raises UserError for a folder that does not exist.

@@ -16,10 +16,10 @@ from omegaconf import DictConfig
 
 from lra.config import inherit
 from lra.config.composition import (
-    CONF,
     choices,
     compose,
     flatten,
+    is_group,
     label,
     plain,
     resolved,
@@ -246,7 +246,7 @@ def _everything_is_read(overrides: list[str]) -> None:
     for override in added:
         key = override.lstrip("+").partition("=")[0]
         parts = key.split(".")
-        group = (CONF / key.partition("@")[0]).is_dir()
+        group = is_group(key.partition("@")[0])
         built = key.startswith(("model.block.", "model.net.", "objective."))
         built |= key.startswith("logger.") and any(k.startswith("logger.") for k in known)
         rule = key.startswith("task.variants.") and (len(parts) == 3 or parts[3] in rules)
@@ -260,5 +260,5 @@ def _nothing_taken_out(overrides: list[str]) -> None:
     A whole group (~preset) may be left out, since the protocol's own values remain."""
     for override in overrides:
         key = override.removeprefix("~").partition("=")[0]
-        if override.startswith("~") and not (CONF / key.partition("@")[0]).is_dir():
+        if override.startswith("~") and not is_group(key.partition("@")[0]):
             raise UserError(f"{override}: a setting cannot be taken out; give it a value.")
