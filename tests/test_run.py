@@ -74,6 +74,21 @@ def test_a_run_leaves_a_row_and_is_not_repeated(run):
     assert one.test_outputs_sha256 == two.test_outputs_sha256
 
 
+def test_a_checkpoint_from_before_a_setting_scores_with_its_default(run):
+    assert run("model=performer", "filter=fourier").returncode == 0
+    (saved,) = run.results.glob("work/*/selected.ckpt")
+    stored = torch.load(saved, weights_only=True)
+    cfg = json.loads(stored["lra"]["config"])
+    for key in ("bucket_by_length", "protocol", "precision"):
+        del cfg[key]
+    del cfg["optim"]["eps"], cfg["task"]["title"], cfg["trainer"]
+    stored["lra"]["config"] = json.dumps(cfg)
+    torch.save(stored, saved)
+    again = run(f"evaluate={saved}")
+    assert again.returncode == 0, again.stderr
+    assert "bit for bit" in again.stdout
+
+
 def test_a_checkpoint_scores_the_same_again(run, tmp_path, tiny_root):
     assert run("model=transformer").returncode == 0
     (saved,) = run.results.glob("work/*/selected.ckpt")

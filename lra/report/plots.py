@@ -4,7 +4,6 @@ The colours are Okabe and Ito's. Each has a marker of its own, so that lines can
 grey.
 """
 
-import json
 from collections import defaultdict
 from itertools import cycle, product
 from pathlib import Path
@@ -321,7 +320,6 @@ def spectra(path: Path, data_cfg) -> Figure:
     """Draws the effect of a trained Fourier filter on the first example of its test split."""
     import torch
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
     from scipy.fft import dct
 
     import data_prep
@@ -331,7 +329,7 @@ def spectra(path: Path, data_cfg) -> Figure:
     from models.fourier import FourierBlock
 
     stored = checkpoint.load(path)
-    cfg = OmegaConf.create(json.loads(stored["lra"]["config"]))
+    cfg = checkpoint.settings(stored)
     cfg.data = data_cfg
     net = instantiate(cfg.model.net).eval()
     weights = {name.removeprefix("net."): t for name, t in stored["state_dict"].items()}

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from lra import config
 from lra.config import upgrade
 from lra.config.identity import identifier, identity
 from lra.errors import UserError
@@ -48,6 +50,18 @@ def load(path: Path) -> dict[str, Any]:
     if stored != FORMAT:
         raise UserError(f"{path} was written by another version (format {stored}, not {FORMAT}).")
     return checkpoint
+
+
+def settings(checkpoint: dict[str, Any]) -> DictConfig:
+    """Returns the configuration of a checkpoint's run. A key that the code has got since has its
+    default, under the same task and model."""
+    stored = OmegaConf.create(json.loads(checkpoint["lra"]["config"]))
+    model = {"model": stored.model.name, "filter": stored.model.get("filter")}
+    chosen = [f"{key}={name}" for key, name in model.items() if name]
+    today = config.compose([f"task={stored.task.name}", *chosen])
+    OmegaConf.set_struct(today, False)
+    today.merge_with(stored)
+    return today
 
 
 def _upgrade_1(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """python run.py evaluate=CHECKPOINT: scores the test split again; no training, no new row."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import data_prep
 from data_prep.pack import load_texts
@@ -34,7 +33,7 @@ def evaluate(configuration: Configuration) -> float:
     runtime.keep_freed_memory()
     stored = checkpoint.load(Path(cfg.evaluate))
     about = stored["lra"]
-    theirs = OmegaConf.create(json.loads(about["config"]))
+    theirs = checkpoint.settings(stored)
     must_agree(theirs, configuration)
     theirs.data, theirs.results = cfg.data, cfg.results
 
