@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from data_prep import archive, download
 from data_prep.download import Download
 from lra.errors import UserError
@@ -75,3 +77,20 @@ def must_hold(origin: Path, found: dict[str, int], expected, original: str) -> N
                 f"{origin} gives {n:,} examples for {split}, not {expected[split]:,}: bring the "
                 f"whole of {original}."
             )
+
+
+def put(found: dict, key, value, name: str, origin: Path) -> None:
+    """Puts found[key] = value, which the file `name` of a source gave. Raises UserError where
+    another file gave another value: nothing says which one is meant. Two equal copies, an archive
+    beside its files, say, are one."""
+    if key in found and not _equal(found[key], value):
+        raise UserError(
+            f"{origin} holds {name} a second time, with other content: leave one of the two there."
+        )
+    found[key] = value
+
+
+def _equal(a, b) -> bool:
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b

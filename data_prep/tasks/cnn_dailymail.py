@@ -13,7 +13,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from data_prep import archive
+from data_prep import archive, sources
 from data_prep.pack import Manifest
 from data_prep.pairs import FILE, FORM, Pair, Record, id_of, lines, make_pairs, read
 from lra.errors import UserError
@@ -61,17 +61,20 @@ def spaced(article: str) -> str:
 
 def read_stories(origin: Path) -> dict[str, list[Pair]]:
     """Returns split -> pairs in the order of the url lists."""
-    order: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    order: dict[str, list[str]] = {}
     for name, stream in archive.members(origin, URLS):
         urls = stream.read().split()
-        order[URLS.search(name)[1]] += [hashlib.sha1(url).hexdigest() for url in urls]
+        hashes = [hashlib.sha1(url).hexdigest() for url in urls]
+        sources.put(order, URLS.search(name)[1], hashes, name, origin)
+    order = {split: order.get(split, []) for split in ("train", "val", "test")}
     texts: dict[str, str] = {}
     with progress("reading stories", sum(map(len, order.values()))) as advance:
         for n, (name, stream) in enumerate(archive.members(origin, STORY), start=1):
             try:
-                texts[STORY.search(name)[1]] = stream.read().decode("utf-8")
+                text = stream.read().decode("utf-8")
             except UnicodeDecodeError as error:
                 raise UserError(f"{name} is not UTF-8 (byte {error.start:,}).") from error
+            sources.put(texts, STORY.search(name)[1], text, name, origin)
             advance(n)
     if not any(order.values()):
         raise UserError(

@@ -90,7 +90,7 @@ def read(origin: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         if len(labels) and labels.max() > 9:
             row = int((labels > 9).argmax())
             raise UserError(f"{origin}: {name}, image {row} has label {labels[row]}, above 9.")
-        batches[batch] = colours, labels
+        sources.put(batches, batch, (colours, labels), name, origin)
     absent = [name for name in BATCHES if name not in batches]
     if absent:
         raise UserError(f"{origin} does not hold {', '.join(absent)}: {archive.bring()}")

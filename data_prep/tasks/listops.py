@@ -194,7 +194,7 @@ def _read(task, data) -> tuple[dict[str, Split], str]:
     path = sources.find(task.name, data, ["listops"], wanted, None)
     splits = {}
     for name, stream in archive.members(path, wanted):
-        splits[wanted.search(name)[2]] = parse_tsv(name, stream.read())
+        sources.put(splits, wanted.search(name)[2], parse_tsv(name, stream.read()), name, path)
     absent = [f"basic_{split}.tsv" for split in SPLITS if split not in splits]
     if absent:
         raise UserError(f"{path} does not hold {', '.join(absent)}.")

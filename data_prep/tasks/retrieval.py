@@ -59,7 +59,8 @@ def make(task, data, path: Path) -> Manifest:
     splits = {}
     for name, stream in archive.members(origin, files):
         split = SPLIT_OF[files.search(name)[1]]
-        splits[split] = read_pairs(name, stream, papers, rules.seq_len, rules.counts[split])
+        pairs = read_pairs(name, stream, papers, rules.seq_len, rules.counts[split])
+        sources.put(splits, split, pairs, name, origin)
     absent = [name for name, split in SPLIT_OF.items() if split not in splits]
     if absent:
         raise UserError(f"{origin} lacks the tsv file of {', '.join(absent)}: {archive.bring()}")
@@ -81,10 +82,13 @@ def make(task, data, path: Path) -> Manifest:
 
 
 def read_papers(origin: Path, seq_len: int) -> dict[bytes, np.ndarray]:
-    papers = {}
+    papers: dict[bytes, np.ndarray] = {}
     for name, stream in archive.members(origin, PAPERS):
+        found = {}  # of two lines with one id the last counts, as in LRA's code
         for number, (identifier, text) in rows(name, stream, 2):
-            papers[identifier] = document(text, seq_len, f"{name}, line {number}")
+            found[identifier] = document(text, seq_len, f"{name}, line {number}")
+        for identifier, paper in found.items():
+            sources.put(papers, identifier, paper, name, origin)
     if not papers:
         raise UserError(f"{origin} does not hold papers.tsv: {archive.bring()}")
     return papers

@@ -105,7 +105,7 @@ def read(origin: Path) -> tuple[list[Review], list[Review]]:
             if (int(rating) <= 4) != (label == "neg"):
                 raise UserError(f"{origin}: {name} has rating {rating} but lies under {label}.")
             key = (LABELS.index(label), int(number), int(rating))
-            found[split][key] = (text, key[0])
+            sources.put(found[split], key, (text, key[0]), name, origin)
             advance(n + 1)
     train, test = ([reviews[key] for key in sorted(reviews)] for reviews in found.values())
     if not train or not test:

@@ -1,10 +1,14 @@
 import re
 from types import SimpleNamespace as Data
 
+import numpy as np
 import pytest
 
+import data_prep
 from data_prep import download, sources
+from data_prep.pack import Split
 from data_prep.tasks import text
+from lra import config
 from lra.errors import UserError
 from lra.files import sha256
 from tests import originals
@@ -66,3 +70,46 @@ def test_a_mistyped_lra_archives_is_said_and_nothing_is_downloaded(root, monkeyp
     monkeypatch.setenv("LRA_ARCHIVES", str(root / "nowhere"))
     with pytest.raises(UserError, match="LRA_ARCHIVES=.*nowhere is not a folder"):
         sources.in_archives(["text"], re.compile("x"))
+
+
+def test_two_equal_copies_are_one_and_two_others_are_refused(tmp_path):
+    def put(found, value):
+        sources.put(found, "test", value, "b/basic_test.tsv", tmp_path)
+
+    for value, other in [
+        (b"text", b"texts"),
+        ((np.arange(3), np.uint8([1])), (np.arange(3), np.uint8([2]))),
+        tuple(Split(np.arange(4), np.array([0, n]), np.uint8([1])) for n in (4, 3)),
+        (["a", "b"], ["b", "a"]),
+    ]:
+        found = {}
+        put(found, value)
+        put(found, value)
+        with pytest.raises(UserError, match="b/basic_test.tsv a second time, with other content"):
+            put(found, other)
+
+
+HEAD = b"Source\tTarget\n"
+COPIES = {
+    "listops": (
+        "basic_train.tsv",
+        b"Source\tTarget\n[MAX 1 2 ]\t2\n",
+        b"Source\tTarget\n[MIN 1 2 ]\t1\n",
+    ),
+    "text": ("train/pos/0_9.txt", b"good", b"better"),
+}
+
+
+@pytest.mark.parametrize("task", COPIES)
+def test_a_source_with_two_versions_of_a_file_is_refused(tmp_path, task):
+    name, one, other = COPIES[task]
+    for folder, content in (("a", one), ("b", other)):
+        path = tmp_path / "source" / folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    variant = ["task.variant=sample"] if task == "listops" else []
+    cfg = config.compose(
+        [f"task={task}", *variant, f"data.archive={tmp_path}/source", f"data.root={tmp_path}/data"]
+    )
+    with pytest.raises(UserError, match=f"b/{name} a second time"):
+        data_prep.prepare(cfg.task, cfg.data)
