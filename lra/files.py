@@ -17,7 +17,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Errors that space would not mend. numpy reports a full disk without a number.
+NOT_FULL = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def reported(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        help_ = "Free some space or choose" if error.errno in FULL else "Choose"
+        help_ = "Choose" if error.errno in NOT_FULL else "Free some space or choose"
         raise UserError(
             f"Cannot write {path}: {reason}. {help_} another folder (data.root=..., "
             "results.root=...), then type the command again."
