@@ -14,6 +14,7 @@ from lra.errors import UserError
 from lra.files import replacing
 from lra.store import runs
 from lra.store.row import Memory, Record
+from lra.store.version import all_but_newer, must_not_be_newer
 
 SCHEMA: Literal[2] = 2
 
@@ -135,19 +136,24 @@ def read_both(results: DictConfig) -> list[Measurement]:
 
 def read_all(root: Path, yours: bool = False) -> list[Measurement]:
     """Returns the measurements of one results folder, in an order that does not depend on the file
-    system."""
-    found = []
-    for file in sorted(root.glob("efficiency/*/*.json")):
+    system; those of a newer version are left out with a note."""
+
+    def read(file: Path) -> Measurement:
+        content = None
         try:
-            measurement = Measurement.model_validate(upgraded(json.loads(file.read_bytes())))
+            content = json.loads(file.read_bytes())
+            measurement = Measurement.model_validate(upgraded(content))
             measurement._yours = yours
-            found.append(measurement)
+            return measurement
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             if isinstance(error, ValidationError):
+                must_not_be_newer(file, content, SCHEMA, error)
                 first = error.errors()[0]
                 reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise UserError(
                 f"{file} is not a valid measurement ({reason}): restore it from git or delete it."
             ) from error
+
+    found = all_but_newer(sorted(root.glob("efficiency/*/*.json")), read)
     return sorted(found, key=lambda m: (m.protocol, m.model, m.length, m.cell, m.round))

@@ -25,7 +25,8 @@ from lra.errors import UserError
 from lra.files import write_new
 from lra.machine import ROOT, commit
 from lra.objective.base import Predictions
-from lra.store.row import Row, upgrade_row
+from lra.store.row import SCHEMA, Row, upgrade_row
+from lra.store.version import all_but_newer, must_not_be_newer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +196,8 @@ def values(row: Row) -> np.ndarray | None:
 
 def read(path: Path, yours: bool = False) -> Row:
     """Reads a row of any version; one at <root>/runs/<task>/<model>/<name>.json knows its root.
-    Raises UserError for a file that is not a valid row."""
+    Raises UserError for a file that is not a valid row, Newer for one of a newer version."""
+    content = None
     try:
         content = json.loads(path.read_bytes())
         row = Row.model_validate(upgrade_row(content))
@@ -204,6 +206,7 @@ def read(path: Path, yours: bool = False) -> Row:
         stored = len(parents) > 3 and parents[2].name == "runs"
         return row.found(parents[3] if stored else None, yours)
     except ValidationError as error:
+        must_not_be_newer(path, content, SCHEMA, error)
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except UserError as error:
@@ -248,8 +251,9 @@ def read_both(results: DictConfig) -> list[Row]:
 
 def read_all(root: Path, yours: bool = False) -> list[Row]:
     """Returns the rows of one results folder, in an order that does not depend on the file
-    system."""
-    rows = [read(path, yours) for path in sorted(root.glob("runs/*/*/*.json"))]
+    system; rows of a newer version are left out with a note."""
+    paths = sorted(root.glob("runs/*/*/*.json"))
+    rows = all_but_newer(paths, lambda path: read(path, yours))
     return sorted(
         rows, key=lambda r: (r.task, r.variant, r.protocol, r.label, r.seed, r.cell, r.attempt)
     )

@@ -128,7 +128,7 @@ def test_unknown_data_are_refused(elsewhere, tmp_path):
         ({"variant": "${oc.env:HOME}"}, "its variant is not a name"),
         ({"headline": {"name": "accuracy", "share": False}}, "metrics are not those"),
         ({"status": "failed"}, "it is failed, and only finished rows"),
-        ({"surprise": 1}, "is not a valid row"),
+        ({"surprise": 1}, "newer version of this project .surprise."),
     ],
 )
 def test_a_row_that_is_not_what_it_says_is_refused(elsewhere, change, reason):
