@@ -23,10 +23,10 @@ def must_not_be_newer(path: Path, content: Any, schema: int, error: ValidationEr
     unknown = [".".join(map(str, each["loc"])) for each in error.errors()]
     later = isinstance(version, int) and version > schema
     if later or all(each["type"] == "extra_forbidden" for each in error.errors()):
-        what = f"schema {version}" if later else ", ".join(unknown)
+        unknown = [f"schema {version}"] if later else unknown
         raise Newer(
-            f"{path} was written by a newer version of this project ({what}): update this checkout "
-            "(git pull)."
+            f"{path} was written by a newer version of this project ({', '.join(unknown)}): update "
+            "this checkout (git pull)."
         ) from None
 
 

@@ -34,7 +34,7 @@ class Stopwatch(pl.Callback):
         self._eval: list[float] = []  # examples per second of each batch
         self._test: list[float] = []  # the same, where test is scored by other means than val
         self._mark = 0.0
-        self._first: float | None = None  # seconds of the first step
+        self._first: float | None = None  # seconds of the first step since the start or resume
         self._open: list[float] | None = None  # start, data seconds, steps, end of the last step
         self._warm = False
 
@@ -45,13 +45,12 @@ class Stopwatch(pl.Callback):
             "data": self._data,
             "eval": self._eval,
             "test": self._test,
-            "first": self._first,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.train_seconds, self._steps = state["train_seconds"], state["steps"]
         self._data, self._eval = state["data"], state["eval"]
-        self._test, self._first = state.get("test", []), state.get("first")
+        self._test = state.get("test", [])
 
     def on_train_start(self, trainer, module) -> None:
         self._mark = time.perf_counter()
