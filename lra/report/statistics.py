@@ -4,6 +4,7 @@ Every seed of a model is scored on the same test set. Its score therefore varies
 the seed, which n seeds average out, and the test set, which they do not.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -24,9 +25,9 @@ def interval(scores: Sequence[Score], metric: Metric) -> tuple[float, float]:
     kind.
 
     variance = s^2 / n + variance of the test set, the part of the seeds with Student's quantile for
-    n - 1 degrees of freedom. The part of the test set is p (1 - p) / n_test for a share, else it
-    comes from the scores' own intervals. One seed says nothing of other seeds: its own interval is
-    returned, which covers the test set alone.
+    n - 1 degrees of freedom. The part of the test set is Wilson's for a share, on each side, which
+    is wider than nothing at 0 and 100 %; else it comes from the scores' own intervals. One seed
+    says nothing of other seeds: its own interval is returned, which covers the test set alone.
     """
     n, values = len(scores), [score.value for score in scores]
     if n == 1:
@@ -37,11 +38,19 @@ def interval(scores: Sequence[Score], metric: Metric) -> tuple[float, float]:
     p = float(np.mean(values))
     seeds = stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(values, ddof=1) / n**0.5
     if metric.share:
-        test = stats.norm.ppf(1 - LEVEL / 2) * (p * (1 - p) / scores[0].n) ** 0.5
-    else:
-        test = np.mean([(score.high - score.low) / 2 for score in scores])
-    half = float(np.hypot(seeds, test))
-    return (max(0.0, p - half), min(1.0, p + half)) if metric.share else (p - half, p + half)
+        low, high = wilson(p, scores[0].n)
+        below, above = math.hypot(seeds, p - low), math.hypot(seeds, high - p)
+        return max(0.0, p - below), min(1.0, p + above)
+    half = math.hypot(seeds, np.mean([(score.high - score.low) / 2 for score in scores]))
+    return p - half, p + half
+
+
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """Returns Wilson's interval of a share p of n, which need not be a whole number of them."""
+    z = stats.norm.ppf(1 - LEVEL / 2)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    return centre - half, centre + half
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -20,16 +22,25 @@ def test_one_seed_has_wilsons_interval():
 
 
 def test_several_seeds_hold_both_kinds_of_noise():
-    """Worked by hand: p = 0.37, s = 0.01, n = 3, t(2) = 4.3027, z = 1.9600, N = 2,000."""
-    seeds, test = 4.302653 * 0.01 / 3**0.5, 1.959964 * (0.37 * 0.63 / 2000) ** 0.5
-    half = (seeds**2 + test**2) ** 0.5
+    """Worked by hand: p = 0.37, s = 0.01, n = 3, t(2) = 4.3027; Wilson's of 740 of 2,000."""
+    seeds = 4.302653 * 0.01 / 3**0.5
+    below, above = proportion_confint(740, 2000, method="wilson")
     low, high = interval([0.36, 0.37, 0.38], 2000)
-    assert (low, high) == pytest.approx((0.37 - half, 0.37 + half), abs=1e-6)
+    assert low == pytest.approx(0.37 - math.hypot(seeds, 0.37 - below), abs=1e-6)
+    assert high == pytest.approx(0.37 + math.hypot(seeds, above - 0.37), abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+@pytest.mark.parametrize("p, n", [(0.0, 2000), (1.0, 2000), (0.0, 50), (1.0, 1)])
+def test_no_number_of_seeds_makes_0_or_100_percent_certain(p, n, seeds):
+    low, high = interval([p] * seeds, n)
+    assert (low, high) == pytest.approx(proportion_confint(p * n, n, method="wilson"), abs=1e-9)
+    assert high - low > 1 / (n + 4)
 
 
 def test_the_part_of_the_test_set_is_not_averaged_out_by_seeds():
     low, high = interval([0.5] * 100, 1000)
-    assert (high - low) / 2 == pytest.approx(1.959964 * 0.5 / 1000**0.5)
+    assert (low, high) == pytest.approx(proportion_confint(500, 1000, method="wilson"))
 
 
 def arena(rng, seeds, examples, level=0.0, spread=0.15):
