@@ -15,12 +15,13 @@ from tests.conftest import ROOT
 GROUND = ["lra.errors"]
 BASE = [*GROUND, "lra.machine", "lra.files", "lra.config", "lra.cli", "lra.progress"]
 STORE = [*BASE, "lra.objective", "data_prep", "lra.store"]
-TRAINING = [*STORE, "lra.training", "models"]
+TRAINING = [*STORE, "lra.environment", "lra.training", "models"]
 EVERYTHING = [*TRAINING, "lra.sweep", "lra.efficiency", "lra.report", "lra.certificate"]
 MAY_IMPORT = {
     "models": [],
     "lra.errors": [],
     "lra.machine": [],
+    "lra.environment": [*GROUND, "lra.machine"],
     "lra.files": GROUND,
     "lra.rouge": [],
     "lra.tokenizer": GROUND,
