@@ -17,6 +17,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # of a file system
 # Errors that space would not mend. numpy reports a full disk without a number.
 NOT_FULL = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EOPNOTSUPP}
 
@@ -110,14 +111,20 @@ def write_new(path: Path, content: bytes) -> bool:
 def _link(temporary: Path, path: Path, content: bytes) -> None:
     """Gives the file a second name. Unlike a rename, this fails where the name is taken."""
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except (OSError, AttributeError, NotImplementedError):  # no hard links
-        with open(path, "xb") as file:  # fails where the name is taken, too
+        return os.link(temporary, path)
+    except AttributeError:  # a system without them
+        pass
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    with open(path, "xb") as file:  # fails where the name is taken, too
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        except OSError:
+            path.unlink()
+            raise
 
 
 @contextmanager

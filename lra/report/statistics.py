@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from lra.objective import Metric, Score, share_score
 
@@ -38,19 +39,11 @@ def interval(scores: Sequence[Score], metric: Metric) -> tuple[float, float]:
     p = float(np.mean(values))
     seeds = stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(values, ddof=1) / n**0.5
     if metric.share:
-        low, high = wilson(p, scores[0].n)
+        low, high = proportion_confint(p * scores[0].n, scores[0].n, LEVEL, method="wilson")
         below, above = math.hypot(seeds, p - low), math.hypot(seeds, high - p)
         return max(0.0, p - below), min(1.0, p + above)
     half = math.hypot(seeds, np.mean([(score.high - score.low) / 2 for score in scores]))
     return p - half, p + half
-
-
-def wilson(p: float, n: int) -> tuple[float, float]:
-    """Returns Wilson's interval of a share p of n, which need not be a whole number of them."""
-    z = stats.norm.ppf(1 - LEVEL / 2)
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    return centre - half, centre + half
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:

@@ -136,6 +136,28 @@ def test_without_hard_links_a_new_file_is_made_all_the_same(tmp_path, monkeypatc
     assert files.write_new(tmp_path / "y", b"one")
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_another_error_of_a_link_makes_no_file(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(os, "link", refuse(number))
+    with pytest.raises(UserError, match="Cannot write"):
+        files.write_new(tmp_path / "x", b"one")
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_hard_links_a_disk_that_fills_up_leaves_no_half_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    synchronise, calls = os.fsync, []
+
+    def full_the_second_time(handle):  # the first is of the temporary file
+        calls.append(handle)
+        return refuse(errno.ENOSPC)() if len(calls) == 2 else synchronise(handle)
+
+    monkeypatch.setattr(os, "fsync", full_the_second_time)
+    with pytest.raises(UserError, match="Free some space"):
+        files.write_new(tmp_path / "x", b"one")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_where_files_cannot_be_locked_a_note_says_so(tmp_path, monkeypatch, capsys, number):
     monkeypatch.setattr(files.fcntl, "flock", refuse(number))

@@ -109,26 +109,8 @@ class TestEveryModel:
     @pytest.mark.proof("compiles")
     # the compiler itself instantiates a torch.autograd.Function
     @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-    # at d_model 64 the Fourier filter takes products up to 2,289 positions, then FFTs
-    @pytest.mark.parametrize("n", [N, 2289, 2290])
-    def test_compiles_without_graph_breaks(self, model, pooling, n):
-        if n > N and pooling == "cls":
-            pytest.skip("the lengths are tried with one pooling")
-        lengths = (LENGTHS * n) // N
-        lengths = LENGTHS if n == N else lengths[:2]
-        batch = ids(n=n)[: len(lengths)]
-        module = net(model, pooling, **{"model.seq_len": n, "model.d_model": 64}).double().eval()
-        compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-        found = []
-        for forward in (module, compiled):
-            logits = forward(batch, lengths)
-            gradients = torch.autograd.grad(
-                logits.square().sum(), list(module.parameters()), allow_unused=True
-            )
-            found.append([logits, *(g for g in gradients if g is not None)])
-        for eager, ours in zip(*found, strict=True):
-            torch.testing.assert_close(ours, eager, atol=1e-9, rtol=1e-7)
-        torch._dynamo.reset()
+    def test_compiles_without_graph_breaks(self, model, pooling):
+        compiles(model, pooling, LENGTHS, N)
 
     @pytest.mark.proof("saved")
     def test_weights_saved_and_loaded_give_the_same_logits(self, model, pooling, tmp_path):
@@ -138,10 +120,37 @@ class TestEveryModel:
         assert torch.equal(module(ids(), LENGTHS), other(ids(), LENGTHS))
 
 
+def compiles(model, pooling, lengths, n):
+    """Compares logits and gradients, compiled and eager, of sequences of n positions."""
+    batch = ids(n=n)[: len(lengths)]
+    module = net(model, pooling, **{"model.seq_len": n, "model.d_model": 64}).double().eval()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    found = []
+    for forward in (module, compiled):
+        logits = forward(batch, lengths)
+        gradients = torch.autograd.grad(
+            logits.square().sum(), list(module.parameters()), allow_unused=True
+        )
+        found.append([logits, *(g for g in gradients if g is not None)])
+    for eager, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, eager, atol=1e-9, rtol=1e-7)
+    torch._dynamo.reset()
+
+
 @pytest.mark.parametrize("model", ["fourier", "performer", "transformer"])
 def test_the_trunk_compiles(model):
     """Compiles three models; the slow test compiles all of them."""
-    TestEveryModel().test_compiles_without_graph_breaks(model, "mean", N)
+    compiles(model, "mean", LENGTHS, N)
+
+
+@pytest.mark.slow
+@pytest.mark.proof("compiles")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("n", [2289, 2290])
+@pytest.mark.parametrize("model", MODELS)
+def test_compiles_on_both_sides_of_the_filter_s_threshold(model, n):
+    """At d_model 64 the Fourier filter takes products up to 2,289 positions, then FFTs."""
+    compiles(model, "mean", LENGTHS[:2] * n // N, n)
 
 
 @pytest.mark.proof("learns")
