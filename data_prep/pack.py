@@ -49,7 +49,8 @@ def split_of(documents: Iterable[np.ndarray], labels: Iterable[int], per_example
     offsets = np.zeros(len(documents) + 1, np.int64)
     np.cumsum([len(d) for d in documents], out=offsets[1:])
     labels = np.array(labels, np.uint8)
-    assert len(documents) == per_example * len(labels)
+    if len(documents) != per_example * len(labels):
+        raise ValueError(f"{len(documents)} documents for {len(labels)} labels")
     return Split(np.concatenate(documents), offsets, labels)
 
 

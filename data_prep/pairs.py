@@ -75,6 +75,9 @@ def _pair(pair_of: PairOf, record: Record, where: str) -> Pair | None:
         raise UserError(f"{where}: a text is missing, or is not a text.")
     if not pair.references:
         raise UserError(f"{where}: there is no reference.")
+    for text in (pair.document, *pair.references):
+        if text.startswith("b"):
+            sources.must_not_be_printed(text.encode(), where)
     return pair
 
 

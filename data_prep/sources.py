@@ -1,8 +1,10 @@
 """Finds the original files of a task: data.archive, a folder in LRA_ARCHIVES, a download."""
 
+import ast
+import codecs
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,20 @@ def describe(path: Path, wanted: re.Pattern) -> str:
     return ", ".join([f"folder {path.name}"] * (loose or not archives) + archives)
 
 
+def lines(name: str, stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yields (line number, line without its end) of a file, without a byte-order mark and the empty
+    lines that editors leave at the end. Raises UserError for an empty line before others."""
+    empty = 0  # the number of the first one
+    for number, line in enumerate(stream, start=1):
+        text = line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").rstrip(b"\r\n")
+        if not text.strip():
+            empty = empty or number
+        elif empty:
+            raise UserError(f"{name}, line {empty} is empty, and others follow: is it complete?")
+        else:
+            yield number, text
+
+
 def must_hold(origin: Path, found: dict[str, int], expected, original: str) -> None:
     """Raises UserError unless every split has as many examples as the variant says."""
     for split, n in found.items():
@@ -77,6 +93,36 @@ def must_hold(origin: Path, found: dict[str, int], expected, original: str) -> N
                 f"{origin} gives {n:,} examples for {split}, not {expected[split]:,}: bring the "
                 f"whole of {original}."
             )
+
+
+def must_suffice(origin: Path, n: int, examples: str) -> None:
+    """Raises UserError for so few examples that a tenth of them, a split, is none."""
+    if n < 10:
+        raise UserError(
+            f"{origin} gives {n} {examples}, too few for three splits: bring at least 10, better "
+            "thousands."
+        )
+
+
+def literal(text: bytes) -> bytes | None:
+    """Returns the bytes that a literal b'...' of Python denotes; None for any other text."""
+    if not text.startswith((b"b'", b'b"')):
+        return None
+    try:
+        value = ast.literal_eval(text.decode("ascii"))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return value if isinstance(value, bytes) else None
+
+
+def must_not_be_printed(text: bytes, where: str) -> None:
+    """Raises UserError for a text that was printed as Python prints bytes, where the format has the
+    text itself: a model would read backslashes and letters for its line ends and accents."""
+    if literal(text) is not None:
+        raise UserError(
+            f"{where}: the text is a printed bytes literal ({text[:20].decode()}...): store what "
+            "it denotes."
+        )
 
 
 def put(found: dict, key, value, name: str, origin: Path) -> None:

@@ -126,6 +126,8 @@ class PlainUnpickler(pickle.Unpickler):
         module = module.replace("numpy._core", "numpy.core")
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+            ("numpy.core.multiarray", "scalar"): _number,
+            ("numpy.core.numeric", "_frombuffer"): _from_buffer,  # pickle's protocol 5
             ("numpy", "ndarray"): None,  # an argument of _reconstruct, never called
             ("numpy", "dtype"): _Type,
             ("_codecs", "encode"): _latin1,
@@ -160,6 +162,18 @@ class _Array:
             raise pickle.UnpicklingError("an array of something else than numbers")
         order = "F" if fortran else "C"
         self.array = np.frombuffer(content, kind.dtype).reshape(shape, order=order)
+
+
+def _from_buffer(content, kind, shape, order) -> "_Array":
+    array = _Array()
+    array.__setstate__((1, shape, kind, order == "F", bytes(content)))
+    return array
+
+
+def _number(kind, content):
+    if not isinstance(kind, _Type) or not isinstance(content, bytes):
+        raise pickle.UnpicklingError("a number of an unknown type")
+    return np.frombuffer(content, kind.dtype)[0]
 
 
 def _latin1(text, encoding) -> bytes:

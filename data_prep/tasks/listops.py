@@ -207,12 +207,12 @@ def _read(task, data) -> tuple[dict[str, Split], str]:
 
 def parse_tsv(name: str, content: bytes) -> Split:
     ids = {token.encode(): i for i, token in enumerate(VOCABULARY)}
-    lines = content.splitlines()
-    if lines[:1] != [b"Source\tTarget"]:
+    lines = list(sources.lines(name, content.splitlines()))
+    if not lines or lines[0][1] != b"Source\tTarget":
         raise UserError(f"{name}, line 1: expected the header 'Source<tab>Target'.")
     expressions, labels = [], []
     with progress(f"reading {name}", len(lines)) as advance:
-        for number, line in enumerate(lines[1:], start=2):
+        for number, line in lines[1:]:
             try:
                 source, target = line.split(b"\t")
                 tokens = source.replace(b"(", b" ").replace(b")", b" ").split()

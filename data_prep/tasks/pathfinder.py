@@ -2,8 +2,9 @@
 
 The images are generated (data_prep/tasks/snakes.py) unless data.archive names LRA's release, or any
 folder or archive laid out like it: pathfinder<R>/<level>/imgs/<batch>/sample_<i>.png and
-metadata/<batch>.npy. A metadata file is text despite its name: one image a line, the fourth column
-its label. Damaged images (the release has at least one) are left out and listed in the manifest.
+metadata/<batch>.npy. A metadata file of the release is text despite its name: one image a line, the
+fourth column its label. The official generator stores the same columns as an array of texts; both
+are read. Damaged images (the release has at least one) are left out and listed in the manifest.
 """
 
 import hashlib
@@ -55,6 +56,7 @@ def make(task, data, path: Path) -> Manifest:
                 origin, rules.resolution, rules.contour_length, Path(folder) / "pixels", data
             )
             n = len(rows)
+            sources.must_suffice(origin, n, "images")
             expected = sum(rules.get("counts", {}).values())
             if expected and n + left_out != expected:
                 raise UserError(
@@ -256,6 +258,13 @@ def read(
             store_next()
 
     level = f"pathfinder{resolution}/{snakes.LEVELS[contour_length]}"
+    if bad and not row_of:
+        (b, i), defect = min(bad.items())
+        raise UserError(
+            f"{origin}: none of the {len(bad):,} images of {level} can be read; "
+            f"imgs/{b}/sample_{i}.png, say, is of this kind: {defect}. They must be PNG files of "
+            f"{resolution} x {resolution} pixels with 8 bits for each."
+        )
     if not label_of or not row_of:
         what = "metadata/*.npy" if row_of else "imgs/*/sample_*.png"
         raise UserError(f"{origin} holds no {level}/{what}: {archive.bring()}")
@@ -285,6 +294,8 @@ def decode(content: bytes, resolution: int) -> bytes | str:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             if picture.size != (resolution, resolution):
                 return f"{picture.width} x {picture.height} pixels"
+            if picture.mode.startswith("I"):  # conversion to grey would cut it off at 255
+                return "16 bits a pixel"
             picture.verify()  # compares the checksums of the file's chunks
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             return picture.convert("L").tobytes()
@@ -299,9 +310,8 @@ def parse_metadata(
 
     The first column of a line names the batch, the sixth the contour length.
     """
-    labels = {}
-    for number, line in enumerate(content.splitlines(), start=1):
-        columns = line.decode(errors="replace").split()
+    labels: dict[tuple[int, int], int] = {}
+    for number, columns in enumerate(metadata_rows(name, content), start=1):
         image = re.fullmatch(r"sample_(\d+)\.png", columns[1]) if len(columns) > 1 else None
         if (
             len(columns) != COLUMNS
@@ -315,5 +325,23 @@ def parse_metadata(
                 f"sample_0.png 0 1 1.0 {contour_length} ...' with label 0 or 1 in the fourth, "
                 f"found {' '.join(columns)[:60]!r}."
             )
-        labels[batch, int(image[1])] = int(columns[3])
+        key, label = (batch, int(image[1])), int(columns[3])
+        if labels.setdefault(key, label) != label:
+            raise UserError(
+                f"{name}, line {number}: {columns[1]} has label {label} here and {labels[key]} in "
+                "a line before."
+            )
     return labels
+
+
+def metadata_rows(name: str, content: bytes) -> list[list[str]]:
+    """Returns the columns of each image of a metadata file, text or array."""
+    if not content.startswith(np.lib.format.MAGIC_PREFIX):
+        return [line.decode(errors="replace").split() for line in content.splitlines()]
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:  # cut off, or an array of objects
+        raise UserError(f"{name} is not an array of texts ({error}).") from error
+    if array.ndim != 2 or array.dtype.kind not in "US":
+        raise UserError(f"{name} is an array of {array.dtype} {array.shape}, not a table of texts.")
+    return array.astype(str).tolist()

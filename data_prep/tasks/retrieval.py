@@ -3,12 +3,11 @@
 Variant `aan`: LRA's files (ACL Anthology Network), new_aan_pairs.{train,eval,test}.tsv from
 lra_release's tsv_data: no header; label, id1, id2, text1, text2. The texts are written as Python
 bytes literals (b'...'). LRA's loader reads the literals as they are written; here the bytes that
-they denote are read.
+they denote are read, also where the literal stands between double quotes, as csv writers put them.
 Variant `scisumm`: a stand-in of real papers and citations, papers.tsv (id, text) and
 pairs.{train,eval,test}.tsv (label, id1, id2). Its scores do not compare with scores on aan.
 """
 
-import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -86,7 +85,8 @@ def read_papers(origin: Path, seq_len: int) -> dict[bytes, np.ndarray]:
     for name, stream in archive.members(origin, PAPERS):
         found = {}  # of two lines with one id the last counts, as in LRA's code
         for number, (identifier, text) in rows(name, stream, 2):
-            found[identifier] = document(text, seq_len, f"{name}, line {number}")
+            where = f"{name}, line {number}"
+            found[identifier] = document(literal(text, where), seq_len, where)
         for identifier, paper in found.items():
             sources.put(papers, identifier, paper, name, origin)
     if not papers:
@@ -124,8 +124,8 @@ def read_pairs(
 
 def rows(name: str, stream, columns: int) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (line number, columns) of a tsv file; raises UserError for too few columns."""
-    for number, line in enumerate(stream, start=1):
-        row = line.rstrip(b"\r\n").split(b"\t", columns - 1)
+    for number, line in sources.lines(name, stream):
+        row = line.split(b"\t", columns - 1)
         if len(row) != columns:
             raise UserError(
                 f"{name}, line {number}: expected {columns} columns between tabs, found "
@@ -135,16 +135,16 @@ def rows(name: str, stream, columns: int) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def literal(text: bytes, where: str) -> bytes:
-    """Returns the bytes that a literal b'...' of Python denotes; any other text unchanged."""
+    """Returns the bytes that a literal b'...' of Python denotes, which a csv writer may have put
+    between double quotes; any other text unchanged. Raises UserError for a literal cut off."""
+    if text.startswith((b"\"b'", b'"b""')) and text.endswith(b'"') and len(text) > 3:
+        text = text[1:-1].replace(b'""', b'"')
     if not text.startswith((b"b'", b'b"')):
         return text
-    try:
-        value = ast.literal_eval(text.decode("ascii"))
-        if isinstance(value, bytes):
-            return value
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        pass
-    raise UserError(f"{where}: {_shown(text)} is no complete bytes literal.")
+    value = sources.literal(text)
+    if value is None:
+        raise UserError(f"{where}: {_shown(text)} is not a complete bytes literal.")
+    return value
 
 
 def document(text: bytes, seq_len: int, where: str) -> np.ndarray:

@@ -102,6 +102,7 @@ def read(origin: Path) -> tuple[list[Review], list[Review]]:
             text = stream.read()
             if not text:
                 raise UserError(f"{origin}: {name} is empty: {archive.bring()}")
+            sources.must_not_be_printed(text, f"{origin}: {name}")
             if (int(rating) <= 4) != (label == "neg"):
                 raise UserError(f"{origin}: {name} has rating {rating} but lies under {label}.")
             key = (LABELS.index(label), int(number), int(rating))

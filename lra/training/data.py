@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from data_prep.pack import Manifest, Split, load
+from data_prep.pack import Manifest, Picked, Split, load
 from lra.errors import UserError
 from lra.objective import Batch, Objective
 
@@ -47,7 +47,8 @@ class Packed(Dataset):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         ids, offsets, labels = self.split
-        assert isinstance(ids, np.ndarray)  # mapped from its file
+        if isinstance(ids, Picked):
+            raise TypeError("rows picked from an array must be packed before they train")
         first = np.array(indices)[:, None] * self.documents + np.arange(self.documents)
         starts = offsets[first]
         lengths = np.minimum(offsets[first + 1] - starts, self.seq_len)

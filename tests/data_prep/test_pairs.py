@@ -243,6 +243,7 @@ BAD = {
         (b"article,highlights\na\n", "line 2: not as many fields as columns"),
         (b"article,highlights\n\xff,b\n", "is not UTF-8 (byte 19)"),
         (b'article,highlights\n"a,b\n', "unexpected end of data"),
+        (b"article,highlights\nb'so',b\n", "record 1: the text is a printed bytes literal (b'so'"),
     ],
     "train.jsonl": [
         (b"{\n", "train.jsonl, line 1 is not JSON"),

@@ -89,6 +89,26 @@ def test_two_equal_copies_are_one_and_two_others_are_refused(tmp_path):
             put(found, other)
 
 
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        (b"a\nb", [(1, b"a"), (2, b"b")]),
+        (b"\xef\xbb\xbfa\r\nb\r\n\r\n", [(1, b"a"), (2, b"b")]),
+        (b"a\n\n \n", [(1, b"a")]),
+        (b"a\xef\xbb\xbf\n\xef\xbb\xbfb\n", [(1, b"a\xef\xbb\xbf"), (2, b"\xef\xbb\xbfb")]),
+        (b"\n", []),
+        (b"", []),
+    ],
+)
+def test_lines_without_what_editors_add(content, expected):
+    assert list(sources.lines("x.tsv", content.splitlines(keepends=True))) == expected
+
+
+def test_an_empty_line_among_others_is_named():
+    with pytest.raises(UserError, match="x.tsv, line 2 is empty, and others follow"):
+        list(sources.lines("x.tsv", [b"a\n", b"\n", b"\n", b"b\n"]))
+
+
 HEAD = b"Source\tTarget\n"
 COPIES = {
     "listops": (

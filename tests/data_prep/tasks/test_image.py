@@ -88,6 +88,14 @@ def test_pickles_of_other_versions_are_read():
         colours, labels = image.parse_pickle(content)
         assert np.array_equal(colours, data)
         assert labels.tolist() == [7]
+    for labels in ([np.uint8(7)], np.array([7]), (np.int64(7),)):  # numpy's numbers
+        for protocol in range(6):
+            content = pickle.dumps({"data": data, "labels": labels}, protocol=protocol)
+            colours, found = image.parse_pickle(content)
+            assert np.array_equal(colours, data)
+            assert found.tolist() == [7]
+    fortran = pickle.dumps({"data": np.asfortranarray(data), "labels": [7]}, protocol=5)
+    assert np.array_equal(image.parse_pickle(fortran)[0], data)
     raw = data.tobytes()
     python2 = (  # protocol 2 with str as SHORT_BINSTRING / BINSTRING, which the original uses
         b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b"

@@ -116,10 +116,18 @@ def test_reads_the_official_format():
     assert list(expressions(split)) == [(["[MIN", "4", "[SM", "2", "9", "]", "]"], 1)]
 
 
+def test_a_byte_order_mark_and_empty_last_lines_do_no_harm():
+    plain = b"Source\tTarget\r\n" + ROW + b"\r\n"
+    expected = list(expressions(listops.parse_tsv("basic_val.tsv", plain)))
+    for content in (b"\xef\xbb\xbf" + plain, plain + b"\r\n", plain + b" \n\n"):
+        assert list(expressions(listops.parse_tsv("basic_val.tsv", content))) == expected
+
+
 @pytest.mark.parametrize(
     "content, where",
     [
         (ROW + b"\n", "line 1.*header"),
+        (b"Source\tTarget\n\n" + ROW, "line 2 is empty, and others follow"),
         (b"Source\tTarget\r\n", "no examples"),
         (b"", "no examples|header"),
         (b"Source\tTarget\r\n" + ROW + b"\r\n[MIN 1 2 ]\t2\r\n", "line 3"),  # a wrong label

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import data_prep
 from data_prep import pack
@@ -207,6 +209,113 @@ def test_wrong_metadata_are_named_by_file_and_line(tmp_path, line):
         imported(tmp_path, files)
     assert not list(tmp_path.glob("data/**/*.npy"))
     assert not list(tmp_path.glob("data/**/.import*"))
+
+
+METADATA = "lra_release/pathfinder32/curv_contour_length_14/metadata"
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_metadata_may_be_an_array_as_the_generator_stores_it(tmp_path, kind):
+    text, expected = imported(tmp_path / "text", originals.release())
+    files = originals.release()
+    for name in [name for name in files if name.startswith(METADATA)]:
+        rows = [line.split() for line in files[name].decode().splitlines()]
+        files[name] = saved(np.array(rows, np.dtype(kind)))
+    manifest, splits = imported(tmp_path / "array", files)
+    assert pictures(splits) == pictures(expected)
+    assert manifest.fingerprint == text.fingerprint
+
+
+def saved(array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (saved(np.array([[1, 2], ["a", None]], object)), "is not an array of texts"),
+        (saved(np.zeros((3, 11))), r"array of float64 \(3, 11\), not a table"),
+        (saved(np.array(["imgs/1"])), r"array of <U6 \(1,\), not a table"),
+        (saved(np.array([["imgs/1"] * 11]))[:-5], "is not an array of texts"),
+        (saved(np.array([["imgs/1"] * 11])), "line 1: expected 11 columns"),
+    ],
+)
+def test_arrays_of_something_else_are_refused(tmp_path, content, said):
+    files = originals.release() | {f"{METADATA}/1.npy": content}
+    with pytest.raises(UserError, match=f"metadata/1.npy.*{said}"):
+        imported(tmp_path, files)
+
+
+def test_two_labels_for_one_image_are_refused(tmp_path):
+    files = originals.release()
+    first = files[f"{METADATA}/1.npy"].splitlines(keepends=True)[0]
+    columns = first.split()
+    columns[3] = b"1" if columns[3] == b"0" else b"0"
+    files[f"{METADATA}/1.npy"] += first  # the same again does no harm
+    imported(tmp_path / "same", files)
+    files[f"{METADATA}/1.npy"] += b" ".join(columns) + b"\n"
+    with pytest.raises(UserError, match=r"1.npy, line 14: sample_0.png has label . here and ."):
+        imported(tmp_path / "other", files)
+
+
+def deep(content: bytes) -> bytes:
+    """Returns the picture with 16 bits a pixel."""
+    pixels = np.asarray(Image.open(io.BytesIO(content))).astype(np.uint16) * 257
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_pictures_of_16_bits_are_left_out_and_not_made_white(tmp_path):
+    files = originals.release()
+    name = METADATA.replace("metadata", "imgs/0/sample_3.png")
+    files[name] = deep(files[name])
+    manifest, _ = imported(tmp_path / "one", files)
+    assert "imgs/0/sample_3.png (16 bits a pixel)" in manifest.notes[0]
+    files = {n: deep(c) if n.endswith(".png") else c for n, c in files.items() if n != name}
+    with pytest.raises(UserError, match="none of the 23 images .*: 16 bits a pixel. They must be"):
+        imported(tmp_path / "all", files)
+
+
+def test_colours_become_grey(tmp_path):
+    files = originals.release()
+    for name in [name for name in files if name.endswith(".png")]:
+        stream = io.BytesIO()
+        Image.open(io.BytesIO(files[name])).convert("RGBA").save(stream, "PNG")
+        files[name] = stream.getvalue()
+    _, splits = imported(tmp_path / "colour", files)
+    assert pictures(splits) == pictures(imported(tmp_path / "grey", originals.release())[1])
+
+
+def first_images(n: int, label: int | None = None):
+    """Returns a release of the first n images, all with one label if it is given."""
+    files = originals.release()
+    lines = [line.split() for line in files[f"{METADATA}/0.npy"].splitlines()[:n]]
+    for columns in lines if label is not None else ():
+        columns[3] = b"%d" % label
+    images = {n: c for n, c in files.items() if n.endswith(".png")}
+    return {
+        **dict(list(images.items())[:n]),
+        f"{METADATA}/0.npy": b"".join(b" ".join(columns) + b"\n" for columns in lines),
+    }
+
+
+def test_fewer_than_ten_images_are_too_few(tmp_path):
+    def taken(n):
+        source = originals.write_folder(tmp_path / f"{n}", first_images(n))
+        return prepare(tmp_path / f"of_{n}", "task.variant=sample", source=source)[0]
+
+    assert taken(10).counts == {"train": 8, "val": 1, "test": 1}
+    with pytest.raises(UserError, match="9 gives 9 images, too few for three splits"):
+        taken(9)
+
+
+def test_images_of_one_label_have_their_trivial_rules(tmp_path):
+    source = originals.write_folder(tmp_path / "source", first_images(12, label=1))
+    manifest, _ = prepare(tmp_path, "task.variant=sample", source=source)
+    assert manifest.baselines["bag of pixels"] == {"val": 1.0, "test": 1.0}
 
 
 def test_a_source_without_the_level_is_said(tmp_path):

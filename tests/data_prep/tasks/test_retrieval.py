@@ -51,6 +51,31 @@ def test_reads_the_bytes_that_literals_stand_for(tmp_path):
     assert pair(splits["train"], 0) == ["caf\u00e9 'x' \\n".encode(), b"it's"]
     _, splits = prepare_aan(tmp_path / "plain", aan(text=b"no literal"))
     assert pair(splits["train"], 0)[0] == b"no literal"
+    for quoted, meant in [
+        (b"\"b'caf\\xc3\\xa9'\"", "caf\u00e9".encode()),
+        (b'"b""it\'s"""', b"it's"),
+        (b'"be it so"', b'"be it so"'),
+    ]:
+        _, splits = prepare_aan(tmp_path / str(len(quoted)), aan(text=quoted))
+        assert pair(splits["train"], 0)[0] == meant
+
+
+def test_papers_may_be_literals_too(tmp_path):
+    files = originals.papers()
+    expected = prepare(tmp_path / "plain", originals.write_tar(tmp_path / "x", files))[0]
+    lines = [line.split(b"\t", 1) for line in files["papers.tsv"].splitlines()]
+    files["papers.tsv"] = b"".join(b"%s\t%s\n" % (i, repr(t).encode()) for i, t in lines)
+    found = prepare(tmp_path / "literal", originals.write_tar(tmp_path / "y", files))[0]
+    assert found.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n \r\n", b"\n\n\n"])
+def test_what_editors_add_to_a_file_does_no_harm(tmp_path, end):
+    files = originals.papers()
+    expected = prepare(tmp_path / "plain", originals.write_tar(tmp_path / "x", files))[0]
+    files = {name: b"\xef\xbb\xbf" + content + end for name, content in files.items()}
+    found = prepare(tmp_path / "edited", originals.write_tar(tmp_path / "y", files))[0]
+    assert found.fingerprint == expected.fingerprint
 
 
 def test_the_two_variants_are_other_data(tmp_path):
@@ -65,6 +90,7 @@ def test_the_two_variants_are_other_data(tmp_path):
     [
         (b"2.0\tP01\tP02\n", "line 25: the label is '2.0', not 0.0 or 1.0"),
         (b"1.0\tP01\n", "line 25: expected 3 columns between tabs, found 2"),
+        (b"\n1.0\tP01\tP02\n", "line 25 is empty, and others follow"),
         (b"<html>\n", "line 25: expected 3 columns"),
         (b"1.0\tP01\tP99\n", "line 25: paper 'P99' is not in papers.tsv"),
         (b"1.0\tP01\tP02\n", "gives 25 examples for train, not 24"),
@@ -81,7 +107,7 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path, change, said):
 @pytest.mark.parametrize(
     "files, said",
     [
-        (aan(text=b"b'cut off"), "tsv, line 1: .*no complete bytes literal"),
+        (aan(text=b"b'cut off"), "tsv, line 1: .*not a complete bytes literal"),
         (aan(text=b"b''"), "line 1: a text is empty"),
         (aan(label=b"yes"), "line 1: the label is 'yes'"),
     ],

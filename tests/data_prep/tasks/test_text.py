@@ -75,6 +75,17 @@ def test_the_published_way_validates_on_test(tmp_path, source):
     assert documents(splits["val"]) == documents(splits["test"])
 
 
+@pytest.mark.parametrize("printed", [b"b'so so'", b'b"it\'s\\n"'])
+def test_a_printed_literal_is_not_taken_for_a_review(tmp_path, printed):
+    files = originals.reviews()
+    name = next(iter(filter(text.REVIEW.search, files)))
+    files[name] = printed
+    with pytest.raises(UserError, match="the text is a printed bytes literal"):
+        prepare(tmp_path, originals.write_tar(tmp_path / "x", files))
+    files[name] = b"b'ware of this film, it's a trap"
+    prepare(tmp_path, originals.write_tar(tmp_path / "y", files))
+
+
 def test_reviews_are_cut_to_the_length_of_the_variant(tmp_path):
     files = {name: content * 100 for name, content in originals.reviews().items()}
     _, splits = prepare(tmp_path, originals.write_tar(tmp_path / "long", files))
