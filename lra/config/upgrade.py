@@ -64,6 +64,27 @@ def follows(preset_source: str | None, budget_source: str | None) -> str | None:
     return repository[1] if repository else None
 
 
+def transformer_parameters(cell: dict[str, Any]) -> int | None:
+    """Returns how many parameters the transformer of an identity's sizes has, which rows of version
+    2 did not say at first; None for a network that is not on the shared trunk.
+
+    Equals the count of the network (lra/training/network.py), which is not there to be built where
+    rows are read.
+    """
+    task, model = cell["task"], cell["model"]
+    if "block" not in model:
+        return None
+    d, d_ff, cls = model["d_model"], model["d_ff"], model["pooling"] == "cls"
+    inner = model.get("d_qkv") or d  # the width over all heads
+    tokens = task["vocab_size"] + model["padding_token"] if model["input"] == "tokens" else 2
+    positions = model["seq_len"] + cls if model["positions"] == "learned" else 0
+    attention = 3 * (d + 1) * inner + (inner + 1) * d
+    block = attention + (d + 1) * d_ff + (d_ff + 1) * d + 4 * d
+    seen = d * (4 if task["documents"] == 2 else 1)
+    head = (seen + 1) * d_ff + (d_ff + 1) * task["num_classes"]
+    return (tokens + positions + cls) * d + model["n_layers"] * block + 2 * d + head
+
+
 def _copy(value):
     return {key: _copy(part) for key, part in value.items()} if isinstance(value, dict) else value
 

@@ -19,7 +19,7 @@ from lra.efficiency.records import Measurement
 from lra.errors import UserError
 from lra.objective import Metric, Objective, Score, share_score
 from lra.objective.base import Predictions
-from lra.report.groups import newest
+from lra.report.groups import claimed_cost, newest
 from lra.report.inherited import belongs, concerns
 from lra.report.leaderboard.lines import provenance
 from lra.report.tables import scores, summarization
@@ -99,7 +99,7 @@ def check(path: Path, stores: Stores) -> Row:
     _printable(path, row)
     same_on_board = [known for known in board if known.fingerprint == row.fingerprint]
     rivals = [known for known in same_on_board if known.objective == row.objective]
-    if rivals and row.baselines != runs.baselines(rivals):
+    if rivals and row.baselines not in [known.baselines for known in rivals]:
         raise _refused(path, "its trivial baselines are not those of the same data here")
     if known := _twin(row, predicted, board):
         raise _refused(path, f"it is on the board already, as {known.name}")
@@ -257,7 +257,7 @@ def _configuration(path: Path, row: Row) -> Configuration:
             f"it says {row.select} at step {row.selected_step} of {row.last_step}, and its "
             f"protocol selects {cfg.select} of {last} steps",
         )
-    said = (row.preset_source, row.budget_source, row.follows, row.cost)
+    said = (row.preset_source, row.budget_source, row.follows, claimed_cost(row))
     source = cfg.source
     if said != (source.preset, source.budget, source.follows, cfg.model.cost):
         raise _refused(path, "its sources or its claimed cost are not those of its configuration")

@@ -262,9 +262,13 @@ def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
 
 def _from_version_2(old: dict[str, Any]) -> dict[str, Any]:
     """Drops the plateau warnings of version 2, which were given in the middle of a run and never
-    withdrawn; learned_nothing judges the end."""
-    warnings = [text for text in old["warnings"] if not text.startswith("plateau: ")]
-    return old | {"schema_version": 3, "warnings": warnings}
+    withdrawn (learned_nothing judges the end), and counts the transformer's parameters, which the
+    first rows of version 2 lack."""
+    new = old | {"schema_version": 3}
+    new["warnings"] = [text for text in old["warnings"] if not text.startswith("plateau: ")]
+    if new.get("transformer_parameters") is None:
+        new["transformer_parameters"] = upgrade.transformer_parameters(old["config"])
+    return new
 
 
 def _scores(old: dict[str, Any] | None) -> dict[str, Any] | None:

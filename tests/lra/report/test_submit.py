@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lra import objective
 from lra.errors import UserError
 from lra.objective import share_score
 from lra.report import submit
@@ -261,13 +262,18 @@ def test_the_origin_must_be_said(elsewhere):
     assert "who measured them" in done.stderr
 
 
-def test_our_own_rows_would_be_accepted():
-    """The only reason against a row with today's settings is that it is on the board."""
-    root = ROOT / "results" / "board"
-    done = [row for row in runs.read_all(root) if row.status == "done"]
-    newest = max(done, key=lambda row: row.finished)
+BOARD = ROOT / "results" / "board"
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in runs.read_all(BOARD) if row.status == "done"], ids=lambda row: row.name
+)
+def test_our_own_rows_would_be_accepted(row):
+    """The only reason against a row is that it is on the board, however old it is."""
+    if row.inherited or not objective.named(row.objective).labelled:
+        pytest.skip("it needs weights and packed texts, which are not stored with rows")
     with pytest.raises(UserError, match="on the board already"):
-        submit.check(newest.path, stores(root))
+        submit.check(row.path, stores(BOARD))
 
 
 def test_a_score_that_differs_in_its_last_digits_is_stored_as_computed_here(elsewhere):

@@ -18,6 +18,7 @@ from lra.store import runs
 from lra.store.cell import cell
 from lra.store.row import upgrade_row
 from lra.training import checkpoint
+from lra.training.network import transformer_parameters
 
 OLD = Path(__file__).parent / "version_1"
 
@@ -48,6 +49,31 @@ def test_an_old_row_is_read_as_its_command_would_make_it_today():
     for later in ("test_examples_per_second", "first_step_seconds"):
         assert after["speed"].pop(later) is None
     assert [after[key] for key in same] == [before[key] for key in same]
+
+
+@pytest.mark.parametrize("task", ["listops", "retrieval", "image"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=fourier"],
+        ["model=transformer", "model.d_qkv=24", "model.n_layers=3"],
+        ["model=performer", "model.pooling=cls", "model.padding_token=true"],
+        ["model=luna", "model.positions=sinusoidal", "model.d_ff=96"],
+        ["model=mega"],
+    ],
+    ids="-".join,
+)
+def test_rows_of_version_2_say_the_size_of_the_transformer(task, words):
+    configuration = Configuration.of([f"task={task}", *words, "protocol=lite"])
+    found = upgrade.transformer_parameters(configuration.identity)
+    assert found == transformer_parameters(configuration.cfg)
+    row = upgrade_row({"schema_version": 2, "config": configuration.identity, "warnings": []})
+    assert row["transformer_parameters"] == found
+
+
+def test_a_size_that_a_row_of_version_2_says_stays():
+    row = {"schema_version": 2, "config": {}, "warnings": [], "transformer_parameters": 3}
+    assert upgrade_row(row)["transformer_parameters"] == 3
 
 
 def test_modified_settings_have_todays_names():
