@@ -5,6 +5,9 @@ Prepares the data where it is missing, trains, selects on val, scores test once,
 
 import sys
 
+import lra  # noqa: F401  first: a Ctrl-C from here on ends in a sentence
+
+# isort: split
 import hydra
 from omegaconf import DictConfig
 

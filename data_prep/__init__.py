@@ -3,6 +3,9 @@
 Code calls `prepare(task, data)`; people type `python -m data_prep <task>`.
 """
 
+from lra.errors import UserError  # first: a Ctrl-C from here on ends in a sentence
+
+# isort: split
 import shutil
 import sys
 from importlib import import_module
@@ -11,7 +14,6 @@ from types import ModuleType
 
 from data_prep.pack import Manifest, read_manifest
 from lra import tokenizer
-from lra.errors import UserError
 from lra.files import locked
 
 

@@ -4,6 +4,9 @@ beside them: python -m lra lists all. In Python: lra.rows, lra.run and lra.build
 """
 
 import os
+import sys
+
+from lra.errors import STOPPED, by_ctrl_c
 
 # torch's threads wait for each other in a loop of this many rounds before they sleep. The default,
 # 300,000 rounds, uses up the time that they lack where another process needs a core. 4,000 cost
@@ -12,6 +15,22 @@ import os
 # when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+
+
+def _one_sentence_for_ctrl_c(kind, error, trace) -> None:
+    """Prints an error that ends the program: one sentence instead of a traceback for a Ctrl-C."""
+    if by_ctrl_c(error):
+        print(STOPPED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+# A command loads its imports for a second before its main function, which catches a Ctrl-C. Only
+# for commands of ours: a program that uses this package keeps its own tracebacks.
+if os.path.basename(sys.argv[0]) == "run.py" or (
+    sys.argv[0] == "-m" and {"lra", "data_prep"} & {w.split(".")[0] for w in sys.orig_argv}
+):
+    sys.excepthook = _one_sentence_for_ctrl_c
 
 INTERFACE = ("build", "rows", "run")
 __all__ = list(INTERFACE)

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 import sys
 import textwrap
 import tomllib
@@ -11,7 +12,15 @@ from typing import Any, NamedTuple
 
 from lra import config
 from lra.config import words
-from lra.errors import Interrupted, UserError, closest, one_of
+from lra.errors import (
+    EXIT_CODES,
+    STOPPED,
+    Interrupted,
+    UserError,
+    by_ctrl_c,
+    closest,
+    one_of,
+)
 from lra.machine import ROOT, commit
 
 failed_cells: list[str] = []  # of this process's sweep (lra/sweep/ledger.py)
@@ -96,12 +105,15 @@ def exit_code(command: Callable[..., object], *args) -> int:
         print(stop, file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
-        print("Stopped; nothing was running that could be lost.", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return EXIT_CODES[signal.SIGINT]
     except BrokenPipeError:  # of `| head`, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if by_ctrl_c(error):
+            print(STOPPED, file=sys.stderr)
+            return EXIT_CODES[signal.SIGINT]
         sentence = explain(error)
         if sentence is None:
             raise

@@ -5,7 +5,11 @@ import signal
 from collections.abc import Iterable
 
 # The signals that ask a run to stop, with the exit code that answers each of them.
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 0}
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+if hasattr(signal, "SIGUSR1"):  # Windows has none
+    EXIT_CODES[signal.SIGUSR1] = 0
+KILLED = -9  # exit code of a process that the kernel kills, for want of memory, say
+STOPPED = "Stopped; nothing was running that could be lost."
 
 
 class UserError(Exception):
@@ -28,6 +32,14 @@ class Interrupted(Exception):
     def __init__(self, number: signal.Signals):
         self.exit_code = EXIT_CODES[number]
         super().__init__(f"Stopped by {number.name}; the same command goes on from where it was.")
+
+
+def by_ctrl_c(error: BaseException | None) -> bool:
+    """Returns whether Ctrl-C is the cause of an error: Python and Hydra wrap it in others where it
+    comes in the middle of a class statement or of a call from a configuration."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def closest(word: str, choices: Iterable[str]) -> str:

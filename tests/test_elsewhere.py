@@ -1,4 +1,5 @@
-"""run.py where pieces of Linux are missing: macOS, and file systems without links and locks."""
+"""Commands where pieces of Linux are missing: on macOS, on Windows, and on file systems without
+links and locks."""
 
 import subprocess
 import sys
@@ -30,6 +31,26 @@ builtins.open = io.open = hiding(open)
 os.readlink = hiding(os.readlink)
 del os.sched_getaffinity
 """
+# Takes away what Windows lacks besides, for all code but that of libraries.
+WINDOWS = f"""{MACOS}
+import multiprocessing, signal
+
+usr1 = signal.SIGUSR1
+del signal.SIGUSR1
+import lra.errors
+signal.SIGUSR1 = usr1  # Lightning asks for it, but not on Windows
+for name in ("fork", "killpg", "setsid", "getpgid", "nice"):
+    delattr(os, name)
+
+def importing(name, names=None, *rest, found=__import__, **settings):
+    ours = (names or {{}}).get("__name__", "").split(".")[0] in ("lra", "data_prep", "models")
+    if ours and name in ("fcntl", "resource", "pwd", "grp"):
+        raise ModuleNotFoundError(f"No module named {{name}}")
+    return found(name, names, *rest, **settings)
+
+builtins.__import__ = importing
+multiprocessing.get_all_start_methods = lambda: ["spawn"]
+"""
 NO_LINKS = """
 import errno, fcntl, os, runpy, sys
 
@@ -57,6 +78,21 @@ def test_on_macos_a_run_makes_its_data_and_its_row(tmp_path):
     assert row.memory.kind == "rss"
     assert row.environment["cores"] >= 1
     assert "stored in:" in done.stdout
+
+
+def test_on_windows_a_run_makes_its_row(tmp_path):
+    done, row = run_with(WINDOWS, tmp_path)
+    assert row.status == "done"
+
+
+def test_on_windows_the_lab_says_where_it_works(tmp_path):
+    start = f"{WINDOWS}\nrunpy.run_module('lra.efficiency', run_name='__main__')"
+    words = ["models=fourier", "lengths=64", f"results.root={tmp_path}"]
+    command = [sys.executable, "-c", start, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "use Linux, macOS, or WSL on Windows" in done.stderr
 
 
 def test_a_disk_without_links_and_locks_is_enough(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -10,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from functools import cache
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import mean
@@ -27,7 +27,7 @@ from lra.efficiency import records
 from lra.efficiency.records import Measurement
 from lra.efficiency.report import BASELINE, EXPLICIT
 from lra.environment import thread_count
-from lra.errors import UserError, one_of
+from lra.errors import KILLED, UserError, one_of
 from lra.machine import ROOT, commit, describe
 from lra.training.attempt import now
 
@@ -40,9 +40,20 @@ SPECIAL = {
 }
 BASELINES = [BASELINE, EXPLICIT]
 POLL = 0.02  # seconds between looks at a child's memory
-# children are forks of a server, which has imported torch and computed nothing
-CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["lra.efficiency.child"])
+
+
+@cache
+def context():
+    """Returns the way in which children start: as forks of a server, which has imported torch and
+    computed nothing. Raises UserError where there is none."""
+    if "forkserver" not in get_all_start_methods():
+        raise UserError(
+            "The lab measures in forked processes, which this system cannot start: use Linux, "
+            "macOS, or WSL on Windows."
+        )
+    forking = get_context("forkserver")
+    forking.set_forkserver_preload(["lra.efficiency.child"])
+    return forking
 
 
 @dataclass
@@ -138,6 +149,8 @@ def memory_of_machine() -> int:
 
 def busy_elsewhere() -> float:
     """Returns the CPU seconds used so far by all other processes, the lab's forks among them."""
+    import resource  # Windows has none, and no forks either
+
     total = psutil.cpu_times()
     busy = sum(total) - total.idle - getattr(total, "iowait", 0.0)
     own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -147,7 +160,7 @@ def busy_elsewhere() -> float:
 def start_server() -> None:
     """Starts the process that the children are forks of, unless it is there, and waits for its
     imports, which would count as another's work."""
-    process = CONTEXT.Process(target=int)
+    process = context().Process(target=int)
     process.start()
     process.join()
 
@@ -202,7 +215,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
     }
     with tempfile.TemporaryDirectory() as folder:
         said, errors = Path(folder, "said"), Path(folder, "errors")
-        process = CONTEXT.Process(target=_main, args=(spec, said, errors))
+        process = context().Process(target=_main, args=(spec, said, errors))
         process.start()
         try:
             stopped, cpu_seconds = watch(process, limits)
@@ -221,7 +234,7 @@ def child(cell: Cell, what: str, steps: int, limits: Limits) -> tuple[dict, tupl
                 facts |= json.loads(line)
         if not stopped and "oom" in facts:
             stopped = ("oom", facts["oom"])
-        if not stopped and code == -9:
+        if not stopped and code == KILLED:
             stopped = ("oom", "ended by signal 9, as the kernel does when memory is short")
         if not stopped and code:
             sys.stderr.writelines(_lines(errors))

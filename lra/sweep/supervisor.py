@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from lra import config
 from lra.config import Configuration
 from lra.environment import thread_count
-from lra.errors import EXIT_CODES, UserError
+from lra.errors import EXIT_CODES, KILLED, UserError
 from lra.machine import ROOT, cores
 from lra.store import runs
 from lra.store.cell import Cell, find
@@ -62,7 +62,7 @@ def _run_cell(configuration: Configuration, command: list[str]) -> "State":
     before, killed_before = look(configuration), out_of_memory_kills()
     code = run_process(command, _threads())
     if code < 0 and look(configuration).path == before.path:
-        memory = code == -signal.SIGKILL and out_of_memory_kills() > killed_before
+        memory = code == KILLED and out_of_memory_kills() > killed_before
         _record_kill(configuration, -code, memory)
     return look(configuration)
 
@@ -89,7 +89,8 @@ def run_process(command: list[str], threads: int) -> int:
     def forward(number, frame):
         asked.append(signal.Signals(number))
         if child is not None:
-            child.send_signal(number)
+            with suppress(ValueError):  # Windows, whose console sends a Ctrl-C to the child itself
+                child.send_signal(number)
 
     if threading.current_thread() is threading.main_thread():
         previous = {number: signal.signal(number, forward) for number in EXIT_CODES}

@@ -8,7 +8,6 @@ memory all the same, the next attempt takes parts of half the size.
 """
 
 import json
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from lra.errors import KILLED
 from lra.machine import ROOT
 from lra.store import runs
 from lra.store.cell import Cell
@@ -74,7 +74,7 @@ def fits(cfg: DictConfig, size: int) -> bool:
     text = json.dumps([OmegaConf.to_container(cfg, resolve=True), size])
     command = [sys.executable, "-m", "lra.training.micro_batch"]
     child = subprocess.run(command, input=text, text=True, cwd=ROOT, capture_output=True)
-    if child.returncode not in (0, DOES_NOT_FIT, -signal.SIGKILL):
+    if child.returncode not in (0, DOES_NOT_FIT, KILLED):
         raise RuntimeError(f"a trial step failed: {child.stderr}")
     return child.returncode == 0
 

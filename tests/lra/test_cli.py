@@ -1,12 +1,15 @@
+import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
+from hydra.errors import InstantiationException
 
 from lra import cli, config
 from lra.__main__ import commands
-from lra.errors import UserError
+from lra.errors import STOPPED, UserError
 from tests import warm
 from tests.conftest import ROOT
 
@@ -153,3 +156,48 @@ def test_a_reader_that_has_read_enough_is_not_an_error():
     command = f"set -o pipefail; {sys.executable} -m lra.tables --help | true"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words, library",
+    [
+        (["run.py", "task=listops"], "hydra"),
+        (["run.py", "task=listops"], "pydantic"),
+        (["-m", "lra.tables"], "scipy"),
+        (["-m", "data_prep", "listops"], "numpy"),
+    ],
+)
+def test_ctrl_c_while_the_imports_load_ends_in_a_sentence(tmp_path, words, library):
+    """A library whose import is interrupted stands for one that takes a second."""
+    (tmp_path / f"{library}.py").write_text("raise KeyboardInterrupt")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.stderr == f"{STOPPED}\n"
+    assert done.returncode == -signal.SIGINT
+
+
+def test_programs_that_use_the_package_keep_their_tracebacks():
+    code = "import lra; raise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" in done.stderr
+
+
+def test_ctrl_c_inside_a_class_statement_or_a_configurations_call_is_a_stop(capsys):
+    def wrapped():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Error calling __set_name__") from error
+
+    def twice():
+        try:
+            wrapped()
+        except RuntimeError:
+            raise InstantiationException("Error in call to target")  # noqa: B904
+
+    for command in (wrapped, twice):
+        assert cli.exit_code(command) == 130
+        assert capsys.readouterr().err == f"{STOPPED}\n"
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.exit_code(lambda: (_ for _ in ()).throw(RuntimeError("a bug")))
