@@ -100,7 +100,7 @@ def main() -> None:
         text += "| " + " | ".join(line) + " |\n"
     if given["models"] == "all":
         with replacing(Path("results/scaling.md")) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
         print("written: results/scaling.md")
 
 

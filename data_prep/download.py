@@ -94,13 +94,16 @@ def _read(answer) -> bytes:
 
 
 def _check(original: Download, file: Path, record: Path) -> None:
-    known = json.loads(record.read_text()) if record.exists() else {}
+    try:
+        known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{record} is not JSON: delete it.") from error
     expected = original.sha256 or known.get(original.name)
     found = sha256(file)
     if expected is None:
         known[original.name] = found
         with replacing(record) as temporary:
-            temporary.write_text(json.dumps(known, indent=1) + "\n")
+            temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     elif found != expected:
         file.unlink()
         raise UserError(

@@ -149,7 +149,7 @@ def pack(
         if name in (references or {}):
             with replacing(path / name / REFERENCES) as temporary:
                 lines = [json.dumps(texts) + "\n" for texts in references[name]]
-                temporary.write_text("".join(lines), encoding="utf-8")
+                temporary.write_bytes("".join(lines).encode())  # Windows would end lines otherwise
             sums[name][REFERENCES] = sha256(path / name / REFERENCES)
         lengths = np.diff(split.offsets)
         if references is None:
@@ -159,7 +159,7 @@ def pack(
             percentiles[f"{name} targets"] = percentiles_of(lengths[1::2])
     if tokenizer is not None:
         with replacing(path / TOKENIZER) as temporary:
-            temporary.write_text(tokenizer, encoding="utf-8")
+            temporary.write_bytes(tokenizer.encode())
         facts["tokenizer"] = sha256(path / TOKENIZER)
     num_classes = 1 + max(int(split.labels.max()) for split in splits.values())
     manifest = Manifest(
@@ -173,7 +173,7 @@ def pack(
         **facts,
     )
     with replacing(path / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest.model_dump(), indent=1) + "\n")
+        temporary.write_text(json.dumps(manifest.model_dump(), indent=1) + "\n", encoding="utf-8")
     return manifest
 
 

@@ -16,7 +16,7 @@ def commands() -> dict[str, str]:
     }
     found = {}
     for name, path in sorted(files.items()):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if name != "__main__" and "def main(" in text:
             found[name] = (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]
     return found

@@ -177,7 +177,7 @@ def write(frame: pd.DataFrame, reasons: list[str], root: Path) -> None:
     for ending, text in texts.items():
         path = root / f"certificate.{ending}"
         with replacing(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
         print(f"written: {path}")
 
 
@@ -186,5 +186,8 @@ def passed(root: Path = ROOT / "results") -> set[str]:
     path = root / "certificate.json"
     if not path.exists():
         return set()
-    lines = json.loads(path.read_text())["models"]
-    return {line["model"] for line in lines if FAILS not in line.values()}
+    try:
+        lines = json.loads(path.read_text(encoding="utf-8"))["models"]
+        return {line["model"] for line in lines if FAILS not in line.values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a certificate: restore it from git.") from error

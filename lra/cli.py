@@ -154,7 +154,7 @@ def run_help(text: str) -> str:
         "",
         "keys and their defaults (conf/config.yaml; ??? comes from protocol and task):",
     ]
-    keys = (config.CONF / "config.yaml").read_text()
+    keys = (config.CONF / "config.yaml").read_text(encoding="utf-8")
     keys = keys[keys.index("\nseed:") + 1 : keys.index("\nhydra:")]
     lines += [f"  {line}".rstrip() for line in keys.splitlines()]
     return help_text("\n".join([text.strip(), "", *lines]), {})

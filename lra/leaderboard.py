@@ -36,7 +36,7 @@ def main() -> None:
     text = page(lines + figures(), charts(lines, records.read_both(results)))
     target = Path(results.path) / "leaderboard.html"
     with replacing(target) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     print(f"written: {target} ({len(text) / 1e6:.1f} MB, {len(lines)} lines measured)")
 
 

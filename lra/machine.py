@@ -34,7 +34,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo") as info:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
             for line in info:
                 if line.startswith("model name"):
                     return line.split(":", 1)[1].strip()

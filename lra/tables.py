@@ -91,7 +91,7 @@ def main() -> None:
         document.show()
         print("written:", *document.write(folder))
     with replacing(folder / "tables.tex") as temporary:
-        temporary.write_text(latex_document([document.name for document in made]))
+        temporary.write_text(latex_document([document.name for document in made]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -60,12 +60,12 @@ def load(folder: Path) -> "Tokenizer":
             tokenizer.no_truncation()  # some files say how to cut and pad: the variant does
             tokenizer.no_padding()
             return tokenizer
-        vocabulary = json.loads(files[0].read_text())
-        lines = files[1].read_text().split("\n")
+        vocabulary = json.loads(files[0].read_text(encoding="utf-8"))
+        lines = files[1].read_text(encoding="utf-8").split("\n")
         lines = lines[lines[0].startswith("#version") :]  # "# #" further down is a merge
         merges = [tuple(line.split(" ")) for line in lines if line]
         if len(files) == 3:
-            vocabulary = _fairseq(vocabulary, files[2].read_text().splitlines())
+            vocabulary = _fairseq(vocabulary, files[2].read_text(encoding="utf-8").splitlines())
         tokenizer = _byte_level(vocabulary, merges)
     except Exception as error:  # tokenizers raises Exception itself
         raise UserError(f"{folder} has no tokenizer that can be read: {error}.") from error

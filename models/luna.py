@@ -4,9 +4,15 @@ A second sequence P of `packed_length` learned vectors goes through the layers b
     pack      Y = Attn(P, X, X)        P has packed_length positions
     unpack    Attn(X, Y, Y)            so both are linear in N
     x <- x + out(unpack),  P <- P + Y
-In each attention one projection serves as both key and value, the authors' tie_kv. Their LRA code
-differs: it has two projections, shares the weights of all layers, has another order of norms and
-residuals than this trunk (norm first), and hands P to the head.
+In each attention one projection serves as both key and value, the authors' tie_kv.
+
+Differences from their LRA code (facebookresearch/mega@09f1a87, fairseq/models/lra/model.py and
+luna_lra_encoder.py):
+- It has two projections, and on ListOps all layers share their weights.
+- Norms follow the residuals; this trunk has them first.
+- P is masked beyond the length of each document (dynamic_projection), so that a document shorter
+  than packed_length has less of it. Here every document has all of P.
+- The head can read P in place of x (use_p).
 """
 
 import torch

@@ -11,8 +11,10 @@ With x = norm(input) and m = silu(EMA(x) + omega x), where EMA is a damped movin
 f is softmax (of scores over sqrt(z_dim)) or the paper's laplace (of scores over the length).
 Attention stays inside chunks of `chunk` positions (Mega-chunk), which makes it linear.
 
-Differences from the authors' code: the feed-forward layer is this trunk's (GELU); chunks need not
-divide the length; lengths count real tokens; norms are layer norms.
+Differences from the authors' code (facebookresearch/mega@09f1a87, fairseq/modules/
+moving_average_gated_attention.py): the feed-forward layer is this trunk's (GELU); chunks need not
+divide the length; norms are layer norms; v is dropped at `dropout`, where theirs has a rate of its
+own (hidden_dropout, 0 by default).
 """
 
 import math

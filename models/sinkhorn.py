@@ -7,8 +7,15 @@ soft permutation. A query attends to its own block and to the block that S bring
     o_i = softmax(q_i [k_block, (S k)_block]^T / sqrt(K)) [v_block, (S v)_block]
 One block is softmax attention (over every key twice).
 
-Differences from the authors' code: means instead of sums of tokens (a factor that W_1 learns); no
-noise in evaluation; blocks without tokens take no part in the sorting.
+This follows the paper, but for means instead of sums of tokens (a factor that W_1 learns), no noise
+in evaluation, and blocks without tokens, which take no part in the sorting.
+
+LRA's code by the same first author (google-research/long-range-arena@a2e5057, lra_benchmarks/
+models/sinkhorn_transformer/sinkhorn_attention.py) is another mechanism: a block is every C-th
+position; one linear layer scores the sum of its keys; a softmax takes the place of Sinkhorn's
+iterations (where they are chosen there is one), with temperature 1 and no noise; the outputs of two
+softmaxes, over the own block and over the block brought, are added, where the paper has one over
+both.
 """
 
 import torch

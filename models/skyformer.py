@@ -8,11 +8,16 @@ example,
 The inverse comes from Nystromformer's iteration on D^(-1/2) M D^(-1/2), where D holds the row sums
 of M. With every query and key a landmark and gamma = 0, this is kernelized attention itself.
 
-Differences from the authors' code: landmarks are drawn without replacement, half of them from the
-queries, half from the keys. Training draws them again at each step, like theirs, but evaluation
-uses a draw that is saved with the weights, so that a prediction is always the same. The iteration
-starts from Z_0 = A^T / (|A|_1 |A|_inf) of its own matrix; theirs divides A^T by the largest column
-sum of the whole batch. Half precision is computed in float32, like theirs.
+Differences from the authors' code (pkuzengqi/Skyformer@cfe8c8c, src/models/
+attention_skyformer.py):
+- Landmarks are drawn without replacement, half of them from the queries, half from the keys; theirs
+  draws with replacement. Training draws them again at each step, like theirs, but evaluation uses a
+  draw that is saved with the weights, so that a prediction is always the same.
+- Queries and keys are scaled by K^(-1/4), as the paper says; theirs by 32^(-1/4) whatever the width
+  K of a head.
+- The iteration starts from Z_0 = A^T / (|A|_1 |A|_inf) of its own matrix; theirs divides A^T by the
+  largest column sum of the whole batch.
+- Half precision is computed in float32, like theirs.
 """
 
 import torch

@@ -1,6 +1,7 @@
 """Commands where pieces of Linux are missing: on macOS, on Windows, and on file systems without
 links and locks."""
 
+import ast
 import subprocess
 import sys
 
@@ -99,3 +100,29 @@ def test_a_disk_without_links_and_locks_is_enough(tmp_path):
     done, row = run_with(NO_LINKS, tmp_path)
     assert row.status == "done"
     assert "cannot be locked" in done.stderr
+
+
+def without_encoding(path) -> list[str]:
+    """Returns the calls that read or write a text in the encoding of the system."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        opens = name == "open" and isinstance(node.func, ast.Name)
+        binary = any(
+            isinstance(part, ast.Constant) and "b" in str(part.value)
+            for word in node.args[1:]
+            for part in ast.walk(word)
+        )
+        named = any(word.arg == "encoding" for word in node.keywords)
+        if (opens or name in ("read_text", "write_text")) and not binary and not named:
+            found.append(f"{path}: {ast.unparse(node)}")
+    return found
+
+
+def test_texts_are_utf_8_on_every_system():
+    """Windows has another encoding where a call names none."""
+    code = [path for part in ("lra", "data_prep", "models") for path in (ROOT / part).rglob("*.py")]
+    assert len(code) > 80
+    assert [call for path in code for call in without_encoding(path)] == []

@@ -14,6 +14,7 @@ import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -110,11 +111,14 @@ def split(pixels, labels: np.ndarray, rows: np.ndarray, counts, seed: int) -> di
 
 
 class Shard:
-    """Up to SHARD images on disk, mapped."""
+    """Up to SHARD images on disk, mapped. Raises ValueError, EOFError or OSError for files that are
+    not whole."""
 
     def __init__(self, file: Path):
         self.pixels = np.load(file, mmap_mode="r")
         self.labels = np.load(file.with_suffix(".labels.npy"))
+        if self.pixels.ndim != 2 or self.labels.shape != (len(self.pixels),):
+            raise ValueError(f"{file}: {self.pixels.shape} images for {self.labels.shape} labels")
 
 
 class Pixels:
@@ -160,7 +164,8 @@ def generate(rules, seed: int, processes: int | None, scratch: Path) -> list[Sha
     threads = processes or cores()
 
     def shard(i: int) -> None:
-        if files[i].exists():
+        with suppress(ValueError, EOFError, OSError):  # absent, or emptied when the power failed
+            Shard(files[i])
             return
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, i])))
         n = min(SHARD, total - i * SHARD)

@@ -133,7 +133,7 @@ def _from_hub(name: str) -> Path:
 def config_of(init: str) -> dict[str, Any]:
     """Returns the content of a folder's config.json."""
     try:
-        return json.loads((Path(init) / CONFIG).read_text())
+        return json.loads((Path(init) / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"init={init}: {CONFIG} is not JSON ({error}).") from error
 

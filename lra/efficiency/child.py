@@ -186,7 +186,7 @@ def say(**what) -> None:
 
 def main(spec: dict[str, Any]) -> None:
     with suppress(OSError):  # if memory runs out, the kernel ends this process first
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     end_with_the_lab()
     cfg = OmegaConf.create(spec["config"])
     runtime.quiet()

@@ -143,7 +143,7 @@ def memory_of_machine() -> int:
     total = psutil.virtual_memory().total
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
-            total = min(total, int(Path(file).read_text()))
+            total = min(total, int(Path(file).read_text(encoding="utf-8")))
     return total
 
 
@@ -256,7 +256,7 @@ def _main(spec: dict[str, Any], said: Path, errors: Path) -> None:
 
 def _lines(path: Path) -> list[str]:
     """Returns the lines of a file; none where the child was stopped before it began."""
-    return path.read_text().splitlines(keepends=True) if path.exists() else []
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
 
 
 def watch(child: BaseProcess, limits: Limits) -> tuple[tuple[str, str] | None, float]:

@@ -124,7 +124,9 @@ def write(root: Path, measurement: Measurement) -> Path:
     # phases that only pretrained families have
     absent = {name for name in OF_FAMILIES if getattr(measurement, name) is None}
     with replacing(target) as temporary:
-        temporary.write_text(measurement.model_dump_json(indent=1, exclude=absent) + "\n")
+        temporary.write_text(
+            measurement.model_dump_json(indent=1, exclude=absent) + "\n", encoding="utf-8"
+        )
     return target
 
 

@@ -54,7 +54,7 @@ def paths(argument: str, stores: Stores) -> list[Path]:
     if not path.is_dir():
         return [path]
     there = runs.read_all(stores.board)
-    every = {file: runs.read(file) for file in sorted(path.rglob("*.json"))}
+    every = {file: runs.read(file) for file in runs.named(path.rglob("*.json"))}
     chosen = {id(row) for row in newest(every.values()) if not row.modified or belongs(row)}
     return [
         file

@@ -170,7 +170,7 @@ def _process() -> dict:
     """Returns our process id, with the machine and container in which it means something."""
     machine = None
     with suppress(OSError):  # not Linux
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         machine = f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     return {
         "machine": machine,

@@ -13,6 +13,8 @@ Where texts are scored, .scores.csv has each test example's scores; the referenc
 
 import io
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +93,8 @@ def read_values(path: Path) -> Predictions | None:
         try:
             if ending == ".npy":
                 return np.load(file, allow_pickle=False)
-            return [json.loads(line) for line in file.read_text().splitlines()]
-        except (OSError, ValueError) as error:
+            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError, EOFError) as error:  # EOFError: an empty .npy
             raise UserError(f"{file} cannot be read: restore it.") from error
     return None
 
@@ -121,7 +123,7 @@ def read_details(path: Path | None) -> dict[str, np.ndarray]:
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    header, *lines = path.read_text().splitlines() or [""]
+    header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
     values = np.array([[float(value) for value in line.split(",")] for line in lines])
     return dict(zip(header.split(","), values.T, strict=True))
 
@@ -138,7 +140,7 @@ def read_curve(row: Row) -> "pd.DataFrame | None":
 
 def parse_curve(path: Path) -> Curve:
     """Reads a curve. Raises UserError for a file that is not one."""
-    header, *lines = path.read_text().splitlines() or [""]
+    header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
     points = [line.split(",") for line in lines]
     try:
         if not header.startswith(CURVE_HEADER):
@@ -218,8 +220,14 @@ def read(path: Path, yours: bool = False) -> Row:
 
 def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:
     """Returns the attempts at one cell, oldest first."""
-    rows = [(read(path), path) for path in folder.glob(f"{cell}-*.json")]
+    rows = [(read(path), path) for path in named(folder.glob(f"{cell}-*.json"))]
     return sorted(rows, key=lambda pair: pair[0].attempt)
+
+
+def named(paths: Iterable[Path]) -> list[Path]:
+    """Returns the files that are named as rows are, sorted. A copy that a file service made of one,
+    `<name> (conflicted copy).json`, would count a seed twice."""
+    return sorted(path for path in paths if re.fullmatch(r"\w+-\d+", path.stem))
 
 
 def is_board(results: DictConfig) -> bool:
@@ -252,7 +260,7 @@ def read_both(results: DictConfig) -> list[Row]:
 def read_all(root: Path, yours: bool = False) -> list[Row]:
     """Returns the rows of one results folder, in an order that does not depend on the file
     system; rows of a newer version are left out with a note."""
-    paths = sorted(root.glob("runs/*/*/*.json"))
+    paths = named(root.glob("runs/*/*/*.json"))
     rows = all_but_newer(paths, lambda path: read(path, yours))
     return sorted(
         rows, key=lambda r: (r.task, r.variant, r.protocol, r.label, r.seed, r.cell, r.attempt)

@@ -75,7 +75,7 @@ def _halved(configuration: Configuration) -> int:
 
 def out_of_memory_kills() -> int:
     """Returns how many processes the kernel has ended for want of memory since the start."""
-    with suppress(OSError), open("/proc/vmstat") as file:
+    with suppress(OSError), open("/proc/vmstat", encoding="utf-8") as file:
         return next((int(ln.split()[1]) for ln in file if ln.startswith("oom_kill ")), 0)
     return 0
 

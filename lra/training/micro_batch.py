@@ -106,7 +106,7 @@ def main() -> None:
     from lra.training.callbacks.memory import PeakMemory, anonymous_resident
 
     with suppress(OSError):  # if memory runs out, the kernel ends this process first
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     tree, size = json.loads(sys.stdin.read())
     free = psutil.virtual_memory().available + anonymous_resident()[0]
     memory = PeakMemory("cpu")

@@ -62,11 +62,11 @@ def table(chosen: list[Row], measurements: list[Measurement]) -> str:
 
 def put(text: str, readme: Path) -> bool:
     """Puts the text between the two marks of the README; False where it has none."""
-    content = readme.read_text() if readme.exists() else ""
+    content = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if START not in content or END not in content:
         return False
     before, rest = content.split(START, 1)
     after = rest.split(END, 1)[1]
     with replacing(readme) as temporary:
-        temporary.write_text(f"{before}{START}\n{text}\n{END}{after}")
+        temporary.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
     return True

@@ -120,7 +120,7 @@ class Document:
         for ending, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
             path = folder / f"{self.name}.{ending}"
             with replacing(path) as temporary:
-                temporary.write_text(text)
+                temporary.write_text(text, encoding="utf-8")
             paths.append(path)
         return paths
 

@@ -16,7 +16,7 @@ def anonymous_resident() -> tuple[int, Kind]:
     """Returns the bytes of anonymous resident memory, since mapped data pages are not memory use,
     and the kind of the reading."""
     try:
-        with open("/proc/self/status") as status:
+        with open("/proc/self/status", encoding="utf-8") as status:
             for line in status:
                 if line.startswith("RssAnon:"):
                     return int(line.split()[1]) * 1024, "RssAnon"

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import shutil
 
 import numpy as np
 import pytest
@@ -135,6 +136,28 @@ def test_a_half_written_row_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="not a valid row"):
         runs.read(path)
+
+
+def test_a_copy_that_a_file_service_made_counts_once(tmp_path):
+    folder = tmp_path / "runs" / "listops" / "fourier"
+    path = runs.write(folder, row())
+    for name in (
+        f"{path.stem} (conflicted copy).json",
+        f"Copy of {path.name}",
+        f"{path.stem}~.json",
+    ):
+        shutil.copy(path, folder / name)
+    assert [found.path for found in runs.read_all(tmp_path)] == [path]
+    assert [file for _, file in runs.read_cell(folder, "c0")] == [path]
+    assert runs.write(folder, row()).name == "c0-2.json"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"nothing"])
+def test_damaged_predictions_are_named(tmp_path, content):
+    path = runs.write(tmp_path, row(), np.arange(3))
+    path.with_suffix(".npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"c0-1.npy cannot be read: restore it"):
+        runs.read_values(path)
 
 
 def test_nan_is_refused_rather_than_stored(tmp_path):
