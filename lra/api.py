@@ -26,7 +26,8 @@ def rows(root: str | Path = "results", board: bool = True) -> pd.DataFrame:
     protocol, seed, test and val with the interval of test, speed, memory, and more.
 
     root: a results folder; by default the one to which `run` writes, below the current folder.
-    board: False leaves the board out. The column `yours` tells whose a row is; `row` is the row
+    board: False leaves the board out. The column `yours` tells whose a row is; `withdrawn`, why it
+    was taken off the tables (None: it counts); `row` is the row
     itself (lra.store.row.Row), with every setting. Raises UserError where `root` does not exist.
     """
     import pandas as pd
@@ -57,6 +58,7 @@ COLUMNS = {
     "modified": lambda row: bool(row.modified),
     "yours": lambda row: row.yours,
     "origin": lambda row: row.origin,
+    "withdrawn": lambda row: row.withdrawn and row.withdrawn.why,
     "fingerprint": lambda row: row.fingerprint,
     "cell": lambda row: row.cell,
     "row": lambda row: row,

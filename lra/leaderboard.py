@@ -17,7 +17,7 @@ from lra.efficiency import records
 from lra.files import replacing
 from lra.report.groups import newest
 from lra.report.inherited import belongs
-from lra.report.leaderboard.lines import charts, figures, measured
+from lra.report.leaderboard.lines import charts, figures, measured, withdrawn
 from lra.report.leaderboard.page import page
 from lra.store import runs
 
@@ -30,10 +30,11 @@ def main() -> None:
     cli.only_results(overrides)
     with_modified = cli.truth(given, "modified")
     results = config.compose(overrides).results
-    every = newest(runs.read_both(results))
-    chosen = [row for row in every if with_modified or not row.modified or belongs(row)]
+    every = runs.read_both(results)
+    chosen = [row for row in newest(every) if with_modified or not row.modified or belongs(row)]
     lines = measured(chosen)
-    text = page(lines + figures(), charts(lines, records.read_both(results)))
+    shown = lines + withdrawn(every) + figures()
+    text = page(shown, charts(lines, records.read_both(results)))
     target = Path(results.path) / "leaderboard.html"
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")

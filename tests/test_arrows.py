@@ -38,7 +38,17 @@ MAY_IMPORT = {
     "lra.report": EVERYTHING,
 }
 # The commands, python -m lra.<name>: a docstring that is their help, and a short main.
-DOORS = {"check", "leaderboard", "plots", "rekey", "search", "submit", "tables", "__main__"}
+DOORS = {
+    "check",
+    "leaderboard",
+    "plots",
+    "rekey",
+    "search",
+    "submit",
+    "tables",
+    "withdraw",
+    "__main__",
+}
 RENDERERS = (
     "lra.report.tables",
     "lra.report.leaderboard.page",

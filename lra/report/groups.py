@@ -84,12 +84,13 @@ class Entry:
 
 
 def newest(all_rows: Iterable[Row]) -> list[Row]:
-    """Returns the newest finished and tested attempt of each cell: a rerun is not another seed.
-    A row of one store or submitter does not replace another's."""
+    """Returns the newest finished and tested attempt of each cell that was not withdrawn: a rerun
+    is not another seed. A row of one store or submitter does not replace another's."""
     latest: dict[tuple, Row] = {}
     for row in all_rows:
         key = row.cell, row.origin, row.yours
-        if row.test and row.status == "done" and (key not in latest or _later(row, latest[key])):
+        counts = row.test and row.status == "done" and not row.withdrawn
+        if counts and (key not in latest or _later(row, latest[key])):
             latest[key] = row
     return list(latest.values())
 

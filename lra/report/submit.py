@@ -102,7 +102,9 @@ def check(path: Path, stores: Stores) -> Row:
     if rivals and row.baselines not in [known.baselines for known in rivals]:
         raise _refused(path, "its trivial baselines are not those of the same data here")
     if known := _twin(row, predicted, board):
-        raise _refused(path, f"it is on the board already, as {known.name}")
+        gone = known.withdrawn
+        reason = f", withdrawn by {gone.by}: {gone.why}" if gone else ""
+        raise _refused(path, f"it is on the board already, as {known.name}{reason}")
     return row.model_copy(update={"test": found})  # to the last digit as computed here
 
 

@@ -57,14 +57,23 @@ class Inherited(Record):
     tokenizer: str | None = None
 
 
+class Withdrawal(Record):
+    """Who took a row out of the tables, when (a date) and why. Stored beside the row."""
+
+    by: str
+    when: str
+    why: str
+
+
 class Row(Record):
     """The record of one attempt at a cell, immutable. Settings are named as in conf/.
 
-    root and yours say where the row was read; they are not stored.
+    root and yours say where the row was read, withdrawn what stands beside it; they are not stored.
     """
 
     _root: Path | None = PrivateAttr(None)
     _yours: bool = PrivateAttr(False)
+    _withdrawn: Withdrawal | None = PrivateAttr(None)
 
     schema_version: Literal[3] = SCHEMA
     identity_version: Literal[2] = identity.VERSION
@@ -120,10 +129,10 @@ class Row(Record):
     trivial: dict[str, dict[str, float]] = {}  # trivial rule -> metric -> value on test
     config: dict[str, Any]  # the identity
 
-    def found(self, root: Path | None, yours: bool) -> "Row":
-        """Returns the row with the place where it was read."""
+    def found(self, root: Path | None, yours: bool, withdrawn: Withdrawal | None = None) -> "Row":
+        """Returns the row with the place where it was read and its withdrawal."""
         row = self.model_copy()
-        row._root, row._yours = root, yours
+        row._root, row._yours, row._withdrawn = root, yours, withdrawn
         return row
 
     @property
@@ -135,6 +144,11 @@ class Row(Record):
     def yours(self) -> bool:
         """True if the row is in the user's own store, and was read together with a board."""
         return self._yours
+
+    @property
+    def withdrawn(self) -> Withdrawal | None:
+        """Who took the row out of the tables, and why; None: it counts."""
+        return self._withdrawn
 
     @property
     def path(self) -> Path | None:

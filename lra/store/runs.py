@@ -9,6 +9,7 @@ the order of the packed split; labels/<fingerprint> holds the targets, once for 
 set, so that models can be compared example by example where the data are not at hand. .csv is the
 curve: at each validation the step, the mean training loss since the one before, and the val metric.
 Where texts are scored, .scores.csv has each test example's scores; the references are not stored.
+.withdrawn.json takes a row out of all tables and says who did so, when and why (lra/withdraw.py).
 """
 
 import io
@@ -27,7 +28,7 @@ from lra.errors import UserError
 from lra.files import write_new
 from lra.machine import ROOT, commit
 from lra.objective.base import Predictions
-from lra.store.row import SCHEMA, Row, upgrade_row
+from lra.store.row import SCHEMA, Row, Withdrawal, upgrade_row
 from lra.store.version import all_but_newer, must_not_be_newer
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Curve = list[tuple[int, float, float]]  # step, training loss, val metric
 DETAILS = ".scores.csv"
+WITHDRAWN = ".withdrawn.json"
 CURVE_HEADER = "step,train_loss,val_"  # and the metric's name
 
 
@@ -206,7 +208,7 @@ def read(path: Path, yours: bool = False) -> Row:
         # a row that somebody sent may be anywhere
         parents = path.parents
         stored = len(parents) > 3 and parents[2].name == "runs"
-        return row.found(parents[3] if stored else None, yours)
+        return row.found(parents[3] if stored else None, yours, _withdrawal(path))
     except ValidationError as error:
         must_not_be_newer(path, content, SCHEMA, error)
         first = error.errors()[0]
@@ -216,6 +218,21 @@ def read(path: Path, yours: bool = False) -> Row:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(f"{path} is not a valid row ({reason}): restore it from git or delete it.")
+
+
+def _withdrawal(row: Path) -> Withdrawal | None:
+    path = row.with_suffix(WITHDRAWN)
+    try:
+        return Withdrawal.model_validate_json(path.read_bytes()) if path.exists() else None
+    except ValidationError as error:
+        raise UserError(f"{path} says not who withdrew the row, when and why") from error
+
+
+def withdraw(row: Path, withdrawal: Withdrawal) -> Path:
+    """Takes the row at `row` out of all tables; returns the file that says so."""
+    path = row.with_suffix(WITHDRAWN)
+    write_new(path, (withdrawal.model_dump_json(indent=1) + "\n").encode())
+    return path
 
 
 def read_cell(folder: Path, cell: str) -> list[tuple[Row, Path]]:

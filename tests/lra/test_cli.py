@@ -145,7 +145,16 @@ def test_a_results_folder_that_does_not_exist_is_named_and_not_made(door, tmp_pa
 
 def test_every_command_is_listed():
     listed = commands()
-    expected = {"check", "efficiency", "leaderboard", "plots", "rekey", "search", "submit"}
+    expected = {
+        "check",
+        "efficiency",
+        "leaderboard",
+        "plots",
+        "rekey",
+        "search",
+        "submit",
+        "withdraw",
+    }
     assert listed.keys() == expected | {"sweep", "tables"}
     assert all(listed.values())
     listing = warm.run(["-m", "lra"]).stdout

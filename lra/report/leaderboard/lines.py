@@ -16,6 +16,7 @@ from lra.store import runs
 from lra.store.row import Row
 
 MEASURED, YOURS, PUBLISHED, SUBMITTED = "measured", "yours", "published", "submitted"
+WITHDRAWN = "withdrawn"
 
 
 def measured(chosen: list[Row]) -> list[dict]:
@@ -77,6 +78,34 @@ def _measured(entry: Entry, certified: set[str]) -> dict:
         "sizes": list(sizes(first.config)),
         "provenance": provenance(entry.rows),
     }
+
+
+def withdrawn(every: list[Row]) -> list[dict]:
+    """Returns a line for each row that was withdrawn: the score that it had, in no rank."""
+    lines = []
+    for row in every:
+        if (gone := row.withdrawn) and row.test:
+            metric, score = row.headline, row.test_score
+            about = provenance([row])
+            about["facts"] = [["withdrawn", f"{gone.when}, by {gone.by}: {gone.why}"]] + about[
+                "facts"
+            ]
+            lines.append(
+                _plain(
+                    model=row.label,
+                    task=row.task,
+                    variant=row.variant,
+                    protocol=row.protocol,
+                    metric=metric.heading,
+                    score=None,
+                    shown=metric.text(score.value),
+                    order=metric.order(score.value),
+                    origin=WITHDRAWN,
+                    badges=["withdrawn"],
+                    provenance=about,
+                )
+            )
+    return lines
 
 
 def figures() -> list[dict]:
