@@ -8,10 +8,16 @@ The sequence is cut into blocks. A block of queries sees
 Queries of the first and the last block see everything. With as many random blocks as blocks, Big
 Bird is softmax attention.
 
-Differences from the authors' code: the last block is the last one of the example's own tokens, not
-of the padded length; the random blocks are the allowed blocks with the largest fixed random
-numbers. The numbers are saved with the weights, so that neither padding nor a shorter batch changes
-the draw. LRA's baseline is this mechanism with blocks of 64.
+Differences from the authors' code (google-research/bigbird@0ec9d82, bigbird/core/attention.py):
+- Random blocks come from the whole sequence. Theirs draws them near its start alone: from the first
+  1,024 positions at lengths 1,024, 3,072 and 4,096, else from the first 2 random_blocks + 5 blocks.
+- They are the allowed blocks with the largest fixed random numbers, which are saved with the
+  weights, so that neither padding nor a shorter batch changes the draw.
+- The last block is the last one of the example's own tokens, not of the padded length.
+
+LRA's baseline (google-research/long-range-arena@a2e5057, lra_benchmarks/models/bigbird/
+bigbird_attention.py) has blocks of 64, draws from the first 1,024 positions, and appends a block of
+padding, which is then the global last block.
 """
 
 import torch

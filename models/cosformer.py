@@ -3,8 +3,9 @@
     s_ij = relu(q_i) . relu(k_j) cos(pi / 2 (i - j) / n),   o_i = sum_j s_ij v_j / sum_j s_ij
 which is linear in the length n, since cos(a - b) = cos a cos b + sin a sin b.
 
-Difference from the authors' code: n is the number of real tokens of the example, not the padded
-length. With the padded length, the weights would depend on how much padding follows.
+Differences from the authors' code (OpenNLPLab/cosFormer@17e3d7c, cosformer.py): padding is masked,
+where theirs attends to it; n is the number of real tokens of the example, not the padded length,
+with which the weights would depend on how much padding follows.
 """
 
 import math

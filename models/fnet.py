@@ -2,8 +2,10 @@
 
     y = Re(F_N x F_D), the discrete Fourier transforms along the sequence and along the width
 
-FNet has no parameters and no mask: a token sees the padded length. Differences from the authors'
-code: padded positions are zeroed first, so that their content is not mixed in; both transforms are
+FNet has no parameters and no mask: a token sees the padded length.
+
+Differences from the authors' code (google-research/google-research@1d4d2f1, f_net/layers.py):
+padded positions are zeroed first, so that their content is not mixed in; both transforms are
 orthonormal, because this trunk normalises before the mixer (theirs normalises after it) and
 unscaled outputs, sqrt(N D) times as large, would drown the residual.
 """

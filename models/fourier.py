@@ -5,16 +5,17 @@ orthonormal transforms along it:
     y = IDCT_M(DCT_N(x)[:M]),   M = ceil(T * keep_ratio)
 The low frequencies of N positions become an ordinary sequence of M positions.
 
-Like the authors' code:
+Like the authors' code (LUMIA-Group/FourierTransformer@cba1dc2, LRA/code/attention_dct.py):
 - the filter reads norm1(x), and y is both the input of attention and the residual;
 - CLS is set aside before the filter and put back after it, and T counts CLS (N = T - 1);
+- several layers may filter, and each shortens the output of the previous one;
 - nothing is rescaled although the sequence gets shorter.
-Differences from the authors' code:
+Differences from it:
 - padding="zero" (their code is padding="keep"): padded positions are zeroed before the DCT, and
   afterwards position j counts as real if j < max(1, ceil(length * M / N)). In their code padding
   takes part in the DCT and nothing is masked afterwards.
-- Several layers may filter, and each shortens the output of the previous one.
-- Attention is the shared one in every layer, so any other mechanism may take its place.
+- Attention is the shared one in every layer, so any other mechanism may take its place. Under mixed
+  precision the filter alone is computed in float32; theirs keeps attention in float32 as well.
 """
 
 import math

@@ -9,8 +9,9 @@ u >= N is softmax attention.
 Here u = U = `features`, the budget of all approximations under `matched`; the paper has c ln N.
 Differences from the authors' code (zhouhaoyi/Informer2020@0de4923, models/attn.py):
 - M(q) subtracts the mean over the sample, as the paper says. Theirs divides the sum over the sample
-  by the number of all keys, so that nearly the maximum alone decides: with one sample, 10 of 16 or
-  34 of 64 selected queries are the same. It also leaves sqrt(K) out, which changes no order.
+  by the number of all keys, so that nearly the maximum alone decides: of Gaussian queries and keys
+  at N = 1,024, 11 of 16 or 54 of 64 selected queries are the same. It also leaves sqrt(K) out,
+  which changes no order.
 - All queries share one sample of keys, as Algorithm 1 says; theirs draws a sample for each query.
 - Padding is neither sampled, selected nor averaged.
 - The sample is drawn again at each training step; evaluation uses a sample that is saved with the

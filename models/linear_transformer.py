@@ -3,8 +3,10 @@ al., arXiv 2006.16236).
 
     o_i = phi(q_i)^T sum_j phi(k_j) v_j^T / phi(q_i)^T sum_j phi(k_j),   phi(x) = elu(x) + 1
 
-Nothing is approximated: another similarity replaces exp(q . k). Differences from the authors' code:
-the mask, and a denominator clamped to at least 1e-6 where theirs adds 1e-6.
+Nothing is approximated: another similarity replaces exp(q . k).
+
+Difference from the authors' code (idiap/fast-transformers@2aa1368, fast_transformers/attention/
+linear_attention.py): the denominator is at least 1e-6, where theirs adds 1e-6 to it.
 """
 
 import torch.nn.functional as F

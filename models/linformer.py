@@ -5,9 +5,16 @@ Keys and values are projected along the sequence, from N to `features` = k posit
 With k = N and E = F = identity, Linformer is softmax attention.
 
 `share` chooses the projections of a layer: key_value has E = F for all heads; heads has E and F,
-both shared by all heads; none has its own E and F for each head. Differences from the paper's code:
-padding is zeroed before the projection (their E K mixes padding in, and no mask can remove it
-again); a shorter sequence uses the first columns of E; k is at most seq_len.
+both shared by all heads; none has its own E and F for each head. A shorter sequence uses the first
+columns of E.
+
+Differences from the authors' code (facebookresearch/fairseq@00bc279, examples/linformer/
+linformer_src/modules/multihead_linear_attention.py):
+- Padding is zeroed before the projection; their E K mixes padding in, and no mask can remove it.
+- The projection along the sequence comes after that along the width, as the formula has it; theirs
+  comes before, so that the bias of K and V is not projected.
+- E starts as N(0, 1/k) instead of Xavier-uniform. Theirs can share E between layers, and has no
+  `none`.
 """
 
 import torch

@@ -4,7 +4,10 @@ Softmax attention stays inside disjoint blocks of `window` positions:
     o_i = sum_j softmax_j(q_i . k_j / sqrt(K)) v_j,   j with floor(j / window) = floor(i / window)
 A window of N or more is softmax attention.
 
-Differences from the authors' code (window 50 there): the last block may be shorter than the window.
+LRA's code (google-research/long-range-arena@a2e5057, lra_benchmarks/models/local/
+local_attention.py) says the same and does another thing: its reshaping puts every C-th position
+into a group, C the number of blocks, so that its attention is strided, while its padding mask is
+cut into runs. Its window is 50, its projections have no biases, and attention weights are dropped.
 """
 
 from torch import Tensor

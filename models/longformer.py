@@ -6,10 +6,14 @@ Attention has a sliding window, and the first `global_tokens` positions are glob
 where q', k', v' come from separate projections. A window of 2 N or more without global tokens is
 softmax attention.
 
-Differences: the first position is global even with mean pooling, where it is not CLS; the global
-projections start at random instead of from the weights of the local projections. LRA's baseline
-masks a dense N x N matrix and has one set of projections; here a block of window / 2 queries sees
-its own block and the two beside it.
+Here a block of window / 2 queries sees its own block and the two beside it.
+
+Differences from the authors' code (allenai/longformer@06187c8, longformer/longformer.py): the first
+position is global even with mean pooling, where it is not CLS; all layers have one window, without
+dilation; the global projections start at random, while their conversion script copies the local
+projections. LRA's baseline (google-research/long-range-arena@a2e5057, lra_benchmarks/models/
+longformer/longformer_attention.py) masks a dense N x N matrix, and no configuration of it has a
+global position; its window is 512.
 """
 
 import torch

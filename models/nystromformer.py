@@ -8,9 +8,10 @@ All three softmaxes are of products over sqrt(K). Z comes from `iterations` step
 and conv is a depthwise convolution along the sequence, with one kernel per head. With a landmark
 for each token and enough iterations, the first term is softmax attention.
 
-Differences from the authors' code:
+Differences from the authors' code (mlpen/Nystromformer@5689313, LRA/code/attention_nystrom.py):
 - Segments divide the real tokens of each example, not the padded length. If an example has fewer
-  tokens than landmarks, each token is a landmark and the other landmarks are left out.
+  tokens than landmarks, each token is a landmark and the other landmarks are left out; theirs keeps
+  landmarks of padding alone in all softmaxes.
 - Z_0 is scaled by the norms of its own matrix. Theirs takes the largest norms of the whole batch,
   so that a prediction depends on its batch-mates.
 """

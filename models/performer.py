@@ -7,9 +7,13 @@ The w_m are orthogonal in groups of K, and c keeps exp in range. For a query, c 
 exponent of its own features; for keys, the largest exponent over all real keys of the head. Both
 cancel but for eps. The more features, the closer FAVOR+ comes to softmax attention.
 
-Differences from the authors' code: the features are drawn once, at the start, and saved with the
-weights (theirs draws them again while training); masked keys leave the denominator too; their c is
-the largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
+Differences from the authors' code (google-research/google-research@0c1bbe5, performer/
+fast_attention/jax/fast_attention.py):
+- The features are drawn once, at the start, and saved with the weights; theirs draws them at every
+  call, in evaluation too.
+- Padding is masked, in numerator and denominator; theirs ignores the mask.
+- Their c is the largest w . x alone, which gives eps exp(|x|^2 / 2) times the weight.
+- eps is 1e-4, where theirs is 1e-6.
 """
 
 import torch

@@ -7,11 +7,17 @@ previous chunk, and to itself only if it sees nothing else. `hashes` rounds are 
 log-sum-exps, as one softmax over all rounds. A single chunk is softmax attention of shared queries
 and keys.
 
-Differences from the authors' code: the first chunk looks back to the last chunk that has a token,
-in its own round (theirs wraps around the padded length, or into the previous round); padding is
-sorted to the end. A pair that meets in two rounds counts twice, as in their default. Reversible
-layers, the paper's other half, save memory and change no result; they are not used. Hashes are
-drawn again at each training step; evaluation uses hashes that are saved with the weights.
+As in the authors' code (google/trax@00a9b13, trax/layers/research/efficient_attention.py), padding
+is sorted to the end, and a pair that meets in two rounds counts twice. Differences from it:
+- The first chunk looks back to the last chunk that has a token, in its own round; theirs wraps
+  around the padded length, or into the previous round.
+- Hashes are drawn again at each training step, one R for each head; evaluation uses hashes that are
+  saved with the weights. Theirs draws one for each example and head, in evaluation too.
+- The number of buckets follows from seq_len, not from the length of the batch, and is not factored.
+- Reversible layers, the paper's other half, save memory and change no result: they are not used.
+
+LRA's Reformer (google-research/long-range-arena@a2e5057, lra_benchmarks/models/reformer/
+reformer_attention.py) differs from both: keys without norm, scores times sqrt(K), no mask.
 """
 
 import torch

@@ -9,9 +9,11 @@ It is computed as a convolution with K_l = 2 Re(sum_j C_j (exp(dt A_j) - 1) / A_
 once forwards and, with another C, once backwards. GELU and a gated linear unit then mix the
 channels.
 
-Differences from the authors' code: A and dt learn at the same rate as all other parameters; the
-mixer is part of this trunk's block, which has an MLP; padding is zeroed, so that it adds nothing to
-a state.
+Differences from the authors' code (state-spaces/s4@2ed46fc, models/s4/s4d.py, which has one
+direction, and models/s4/s4.py, which has both): A and dt learn at the rate of all other parameters
+(its option lr lowers theirs) and decay with them; nothing is dropped between GELU and the linear
+unit; the mixer is part of this trunk's block, which has an MLP; padding is zeroed, so that it adds
+nothing to a state.
 """
 
 import math

@@ -8,9 +8,12 @@ that is, the query's own block of l positions, and the last c positions of every
 block's summary. With l about sqrt(N), as in the paper, the cost grows as N^1.5. l >= N is softmax
 attention.
 
-Differences: attention is not causal, since LRA classifies whole sequences. LRA's own baseline has
-l = 50, c = 10, is causal, counts the first position of each block as a summary too, and masks a
-dense N x N matrix; here only the allowed keys are multiplied.
+Differences from the authors' code (openai/sparse_attention@199cdd3, attention.py): attention is not
+causal, since LRA classifies whole sequences; all heads have the same summary, where theirs can give
+each head another part of the block. LRA's own baseline (google-research/long-range-arena@a2e5057,
+lra_benchmarks/models/sparse_transformer/sparse_attention.py) has l = 50, c = 10, is causal, counts
+the first position of each block as a summary too, and masks a dense N x N matrix; here only the
+allowed keys are multiplied.
 """
 
 import math

@@ -8,8 +8,13 @@ The mechanism is dense: it has N^2 weights with any of these scores.
 
 Dense and factorised scores are products of a query (relu(W_1 x), R_1) and a learned key (W_2, R_2)
 for each position, so they run on the fused attention kernel and are never stored.
-Differences from the authors' code: W_2 has no bias, and each head has its own W_2 (LRA's code
-shares it); padding is masked.
+
+Differences from LRA's code by the same first author (google-research/long-range-arena@a2e5057,
+lra_benchmarks/models/synthesizer/synthesizer_attention.py):
+- Each head has its own W_2, which theirs shares, and W_1, values and outputs have biases. Theirs
+  reshapes the heads' scores without transposing them, so that a query has those of another token.
+- Scores are the synthetic ones alone; its default adds them to those of dot products.
+- Attention weights are not dropped, and weights start as this trunk's do.
 """
 
 import torch
