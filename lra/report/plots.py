@@ -1,11 +1,7 @@
-"""Pictures of rows and measurements, drawn by matplotlib.
-
-The colours are Okabe and Ito's. Each has a marker of its own, so that lines can be told apart in
-grey.
-"""
+"""Pictures of rows and measurements, drawn by matplotlib."""
 
 from collections import defaultdict
-from itertools import cycle, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +23,10 @@ from lra.report.groups import Entry, Key, entries, measured_as
 from lra.report.inherited import TOLD, begins, filtered
 from lra.report.papers import Ours, complete
 from lra.report.published import METRIC
+from lra.report.style import COLOURS, MARKERS, style
 from lra.store import runs
 from lra.store.row import MAJORITY, Row
 
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C8C00"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h"]
 matplotlib.rcParams |= {
     "font.size": 9,
     "axes.spines.top": False,
@@ -50,9 +45,9 @@ matplotlib.rcParams |= {
 
 
 def styles(names: list[str]) -> dict[str, dict]:
-    """Returns a colour and a marker for each name, always the same for the same list."""
-    pairs = zip(names, cycle(COLOURS), cycle(MARKERS), strict=False)
-    return {name: {"color": colour, "marker": marker} for name, colour, marker in pairs}
+    """Returns matplotlib's colour and marker for each model (style.py)."""
+    found = {name: style(name) for name in names}
+    return {name: {"color": s.colour, "marker": s.marker} for name, s in found.items()}
 
 
 AREA = 900  # of the largest bubble, in square points
@@ -228,7 +223,10 @@ def inherited(chosen: list[Row]) -> Figure | None:
         height_ratios=heights,
     )
     kinds = sorted({begins(e.first) for lines in tables.values() for e in lines})
-    look = styles(kinds)
+    look = {
+        kind: {"color": colour, "marker": marker}
+        for kind, colour, (marker, _) in zip(kinds, COLOURS, MARKERS, strict=False)
+    }
     for axes, (key, lines) in zip(grid[:, 0], tables.items(), strict=True):
         places, metric = settings[key], lines[0].metric
         for entry in lines:
@@ -286,8 +284,8 @@ def lengths(bench: Bench) -> Figure:
     for axes_row, (group, claimed) in zip(grid, GROUPS.items(), strict=True):
         models = [m for m in bench.models if costs[m] in claimed and m not in references]
         look = styles(models)
-        look |= {BASELINE: {"color": "black", "marker": "o", "lw": 2}}
-        look |= {EXPLICIT: {"color": "0.55", "marker": "s", "lw": 2, "ls": "--"}}
+        look[BASELINE] = styles([BASELINE])[BASELINE] | {"lw": 2}
+        look[EXPLICIT] = look[BASELINE] | {"ls": "--"}
         for axes, (title, (what, scale)) in zip(axes_row, quantities.items(), strict=True):
             for model in [*references, *models]:
                 points = [

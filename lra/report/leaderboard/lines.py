@@ -1,27 +1,36 @@
 """The lines of the page, their provenance, and its charts, as plain values."""
 
+import os
 from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lra import certificate, config
 from lra.config import flatten
 from lra.efficiency.records import Measurement
-from lra.efficiency.report import Bench, benches, largest, name_of, sizes
+from lra.efficiency.report import BASELINE, EXPLICIT, Bench, benches, largest, name_of, sizes
+from lra.machine import ROOT
 from lra.objective import Metric, Score
 from lra.report import published
 from lra.report.groups import Entry, claimed_cost, device, entries, measured_as, not_size_matched
 from lra.report.inherited import TOLD, belongs, concerns, setting
+from lra.report.references import papers
+from lra.report.statistics import p_value
+from lra.report.style import style
 from lra.store import runs
 from lra.store.row import Row
 
 MEASURED, YOURS, PUBLISHED, SUBMITTED = "measured", "yours", "published", "submitted"
 WITHDRAWN = "withdrawn"
+PAGE = ROOT / "results" / "board" / "leaderboard.html"
 
 
-def measured(chosen: list[Row]) -> list[dict]:
+def measured(chosen: list[Row], page: Path = PAGE) -> list[dict]:
     """Returns a line for each configuration, whose seeds are in its provenance, and the trivial
-    rules of the data."""
+    rules of the data. page: the file that will hold them, from which links count."""
     certified = certificate.passed()
     arena = entries(row for row in chosen if not concerns(row))
     others = entries((row for row in chosen if concerns(row)), told=TOLD)
@@ -36,11 +45,98 @@ def measured(chosen: list[Row]) -> list[dict]:
             variant = f"{variant} (data {key.fingerprint})"
         about = {"task": key.task, "variant": variant, "protocol": key.protocol}
         about |= {"metric": metric.heading}
-        lines += [_measured(entry, certified) | about for entry in models]
+        for entry, rivals in zip(models, against(models), strict=True):
+            line = _measured(entry, certified) | about
+            line["provenance"] |= {"links": links(entry.rows, page), "against": rivals}
+            lines.append(line)
         rows = [row for entry in models for row in entry.rows]
         rules = {name: values["test"] for name, values in runs.baselines(rows).items()}
         lines += [_rule(name, value, metric) | about for name, value in rules.items()]
     return lines
+
+
+def against(models: list[Entry]) -> list[dict[str, float]]:
+    """Returns for each line of one table the p-value of its difference from each other, by name
+    (statistics.py). Empty where predictions are not stored."""
+    values = [[runs.values(row) for row in entry.rows] for entry in models]
+    known = {i: np.array(seeds) for i, seeds in enumerate(values) if not _unknown(seeds)}
+    found: list[dict[str, float]] = [{} for _ in models]
+    for i, j in combinations(known, 2):
+        if known[i].shape[1] == known[j].shape[1]:  # scored on the same examples
+            p = float(f"{p_value(known[i], known[j]):.3g}")
+            found[i][models[j].name] = found[j][models[i].name] = p
+    return found
+
+
+def _unknown(seeds: list) -> bool:
+    return any(each is None for each in seeds) or len({len(each) for each in seeds}) > 1
+
+
+def links(rows: list[Row], page: Path) -> list[list[str]]:
+    """Returns (text, address) of a line's papers, code and rows; files count from the page, and
+    all but the papers need the checkout."""
+    first, home = rows[0], page.resolve().parent
+    found = [[f"paper: {paper.key}", paper.url] for paper in papers(first.model, first.filter)]
+    files = {"model": config.CONF / "model" / f"{first.model}.yaml"}
+    if first.config["model"].get("block"):
+        files["code"] = ROOT / "models" / f"{certificate.mechanism(first.model)}.py"
+    files |= {f"row of seed {row.seed}": row.path for row in rows if row.path}
+    for text, file in files.items():
+        if file.exists():
+            found.append([text, Path(os.path.relpath(file.resolve(), home)).as_posix()])
+    return found
+
+
+def confusion(row: Row) -> list[list[int]] | None:
+    """Returns how often each class (a line) was taken for each class (a column); None where the
+    predictions are not classes, or not stored."""
+    if row.root is None:
+        return None
+    predicted, true = runs.predictions(row), runs.targets(row.root, row.fingerprint)
+    if not isinstance(predicted, np.ndarray) or true is None or predicted.dtype.kind not in "iu":
+        return None
+    classes = 1 + int(max(predicted.max(), true.max()))
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (true[: len(predicted)].astype(int), predicted.astype(int)), 1)
+    return counts.tolist()
+
+
+def grids(lines: list[dict]) -> list[dict]:
+    """Returns the table that people know for each protocol: a line for each model, a column for
+    each data set of the arena, and the mean where none is missing and no task has two columns."""
+    arena = {task: config.title(task) for task in config.tasks()}
+    found = []
+    for protocol in sorted({line["protocol"] for line in lines if line["provenance"].get("seeds")}):
+        cells: dict[str, dict[tuple[str, str], dict]] = defaultdict(dict)
+        for line in lines:
+            if line["protocol"] == protocol and line["task"] in arena and line["seeds"]:
+                cells[line["model"]][line["task"], line["variant"]] = line
+        order = list(arena)
+        columns = sorted(
+            {c for of in cells.values() for c in of}, key=lambda c: (order.index(c[0]), c)
+        )
+        wanted = set(config.tasks(in_mean=True))
+        rows = []
+        for model, of in cells.items():
+            tasks = [task for task, _ in of]
+            whole = wanted <= set(tasks) and len(tasks) == len(set(tasks))
+            scores = [line["score"] for (task, _), line in of.items() if task in wanted]
+            average = sum(scores) / len(scores) if whole else None
+            rows.append(
+                {
+                    "model": model,
+                    "cells": [of.get(column) for column in columns],
+                    "mean": average,
+                    "missing": ", ".join(
+                        arena[task] for task in arena if task in wanted - set(tasks)
+                    ),
+                    "n": len(of),
+                }
+            )
+        rows.sort(key=lambda r: (-(r["mean"] or 0), -r["n"], r["model"]))
+        headings = [[arena[task], variant] for task, variant in columns]
+        found.append({"protocol": protocol, "columns": headings, "rows": rows})
+    return sorted(found, key=lambda grid: -sum(row["n"] for row in grid["rows"]))
 
 
 def _rule(name: str, value: float, metric: Metric) -> dict:
@@ -221,11 +317,13 @@ def provenance(group: list[Row]) -> dict:
                 "row": f"{row.task}/{row.label}/{row.name}.json",
                 "command": row.command,
                 "metric": row.selection.heading,
+                "confusion": confusion(row) if row is first else None,
                 "curve": [] if curve is None else _scaled(curve, row.selection),
             }
         )
     settings = {key: str(value) for key, value in sorted(flatten(first.config).items())}
-    return {"facts": facts, "seeds": seeds, "config": settings}
+    cite = [paper.bibtex for paper in papers(first.model, first.filter)]
+    return {"facts": facts, "seeds": seeds, "config": settings, "cite": cite}
 
 
 def _scaled(curve: pd.DataFrame, metric: Metric) -> list[list[float]]:
@@ -260,6 +358,8 @@ def charts(lines: list[dict], measurements: list[Measurement]) -> dict:
             points[f"{line['protocol']} · {line['task']}/{line['variant']}{of}"].append(
                 {
                     "model": line["model"],
+                    "style": style(line["model"]),
+                    "line": [line["task"], line["variant"], line["protocol"]],
                     "speed": cell.first.batch_size / seconds,
                     "score": line["score"],
                     "metric": line["metric"],
@@ -291,5 +391,8 @@ def _series(bench: Bench, phase: str, what: str, scale: float) -> list[dict]:
         ]
         growth = bench.growth(model, phase, what)
         fitted = "" if growth is None else f" (N^{growth:.2f})"
-        series.append({"name": name_of(model) + fitted, "points": points})
+        look = style(BASELINE if model == EXPLICIT else model)
+        series.append(
+            {"model": model, "name": name_of(model) + fitted, "points": points, "style": look}
+        )
     return series
