@@ -3,7 +3,8 @@ ones.
 
 The picture needs a sample of the official generator: LRA_ARCHIVES=... python -m
 benchmarks.pathfinder writes results/board/figures/pathfinder.png. For each size and level, the left
-half shows official images and the right half shows ours.
+half shows official images and the right half shows ours; a frame says that the discs are connected
+(label 1).
 """
 
 import sys
@@ -21,6 +22,8 @@ from lra.cli import run
 from lra.files import make_folder, replacing
 
 FIGURE = Path("results/board/figures/pathfinder.png")
+PAPER, FRAME = (60, 60, 60), (0, 220, 130)
+Labelled = tuple[np.ndarray, np.ndarray]  # images (n, side, side), labels (n,)
 SHOWN = {32: 12, 64: 6, 128: 3, 256: 2}  # side of an image -> images in each half
 
 
@@ -34,9 +37,9 @@ def main() -> None:
             n, seconds = 40, []
             for _ in range(5):
                 start = time.perf_counter()
-                pixels, _ = snakes.images(side, length, n, rng)
+                pixels, labels = snakes.images(side, length, n, rng)
                 seconds.append((time.perf_counter() - start) / n)
-            made[side, length] = pixels.reshape(n, side, side)
+            made[side, length] = pixels.reshape(n, side, side), labels
             print(
                 f"{side:4}  {length:14}  {1000 * np.median(seconds):33.2f}  "
                 f"{pixels.mean() / 255:10.4f}  {(pixels > 0).mean():13.3f}"
@@ -54,11 +57,12 @@ def sheet(made: dict) -> None:
             return
         scratch = FIGURE.with_suffix(".tmp")
         make_folder(scratch.parent)
-        pixels, _, index, _ = read(path, side, length, scratch, data)
-        theirs = np.array(pixels[index]).reshape(-1, side, side)
+        pixels, labels, index, *_ = read(path, side, length, scratch, data)
+        theirs = np.array(pixels[index]).reshape(-1, side, side), labels[index]
         scratch.unlink()
         rows.append(row(side, length, theirs, made[side, length]))
-    picture = Image.new("L", (max(r.width for r in rows), sum(r.height for r in rows)), 60)
+    size = max(r.width for r in rows), sum(r.height for r in rows)
+    picture = Image.new("RGB", size, PAPER)
     top = 0
     for r in rows:
         picture.paste(r, (0, top))
@@ -68,19 +72,24 @@ def sheet(made: dict) -> None:
     print(f"written: {FIGURE}")
 
 
-def row(side: int, length: int, theirs: np.ndarray, ours: np.ndarray) -> Image.Image:
+def row(side: int, length: int, theirs: Labelled, ours: Labelled) -> Image.Image:
     scale = max(1, 64 // side)
-    step = side * scale + 2
+    step = side * scale + 4
     n = SHOWN[side]
-    half = max(SHOWN[s] * (s * max(1, 64 // s) + 2) for s in SHOWN)
-    picture = Image.new("L", (2 * half + 20, step + 16), 60)
+    half = max(SHOWN[s] * (s * max(1, 64 // s) + 4) for s in SHOWN)
+    picture = Image.new("RGB", (2 * half + 20, step + 16), PAPER)
     text = ImageDraw.Draw(picture)
-    for column, (name, images) in enumerate((("official", theirs), ("ours", ours))):
+    for column, (name, (images, labels)) in enumerate((("official", theirs), ("ours", ours))):
         left = column * (half + 20)
-        text.text((left + 2, 2), f"{name}, {side} pixels, contour length {length}", fill=255)
+        said = f"{name}, {side} pixels, contour length {length}; framed: connected"
+        text.text((left + 2, 2), said, fill="white")
         for i, image in enumerate(images[:n]):
             tile = Image.fromarray(image).resize((side * scale, side * scale), 0)
-            picture.paste(tile, (left + i * step, 14))
+            place = left + i * step + 1, 15
+            picture.paste(tile, place)
+            if labels[i]:
+                frame = [place[0] - 1, 14, place[0] + tile.width, 15 + tile.height]
+                text.rectangle(frame, outline=FRAME)
     return picture
 
 

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from lra import config
@@ -23,6 +23,7 @@ from lra.report.groups import Entry, Key, entries, measured_as
 from lra.report.inherited import TOLD, begins, filtered
 from lra.report.papers import Ours, complete
 from lra.report.published import METRIC
+from lra.report.statistics import interval
 from lra.report.style import COLOURS, MARKERS, style
 from lra.store import runs
 from lra.store.row import MAJORITY, Row
@@ -47,7 +48,10 @@ matplotlib.rcParams |= {
 def styles(names: list[str]) -> dict[str, dict]:
     """Returns matplotlib's colour and marker for each model (style.py)."""
     found = {name: style(name) for name in names}
-    return {name: {"color": s.colour, "marker": s.marker} for name, s in found.items()}
+    return {
+        name: {"color": s.colour, "marker": s.marker, "ls": "--" if s.dashed else "-"}
+        for name, s in found.items()
+    }
 
 
 AREA = 900  # of the largest bubble, in square points
@@ -58,13 +62,15 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
     ours = Ours(chosen, protocol)
     tasks, models = complete(ours)
     longest = bench.longest
-    points = []
+    points: list[tuple[str, float, float, float]] = []
+    reach: dict[str, tuple[float, float]] = {}  # of the 95 % interval, below and above
     for model in models:
         cell = bench.at_longest(measured_as(model), *ours.sizes(model, tasks))
         if cell is not None and cell.seconds("training") and cell.bytes("training"):
             score = sum(ours.percent(model, task) for task in tasks) / len(tasks)
             speed = cell.first.batch_size / cell.seconds("training")
             points.append((model, speed, score, cell.bytes("training") / 1e6))
+            reach[model] = _reach([ours.rows[model, task] for task in tasks])
     if len(points) < 2:
         return None
     figure, axes = plt.subplots(figsize=(7, 4.4))
@@ -92,35 +98,72 @@ def trade_off(chosen: list[Row], protocol: str, bench: Bench) -> Figure | None:
             edgecolors="black",
             linewidths=0.6,
         )
-        axes.scatter(speed, score, s=6, color="black")
+        below, above = reach[name]
+        axes.errorbar(speed, score, yerr=[[below], [above]], fmt=".", ms=4, lw=0.9, color="black")
+    front = [p for p in points if not any(o[1] >= p[1] and o[2] >= p[2] and o != p for o in points)]
+    front.sort(key=lambda point: point[1])
+    if len(front) > 1:
+        front_line = [speed for _, speed, *_ in front], [score for *_, score, _ in front]
+        said = "none is faster and better"
+        axes.plot(*front_line, ls="--", lw=1, color="0.4", zorder=0, label=said)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(
         FuncFormatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
     )
     axes.margins(x=0.18, y=0.2)
+    for megabytes in _round_sizes(most):
+        area = AREA * megabytes / most
+        axes.scatter([], [], s=area, color="0.8", edgecolors="black", label=f"{megabytes:,.0f} MB")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), labelspacing=1.8, handletextpad=2)
     seeds = sorted({len(r) for (m, t), r in ours.rows.items() if m in models and t in tasks})
     axes.set_xlabel(f"training examples per second at {longest:,} bytes\n({bench.conditions})")
     axes.set_ylabel(f"mean test {METRIC.heading}\n({', '.join(config.title(t) for t in tasks)})")
     axes.set_title(
-        f"protocol {protocol}, {'-'.join(map(str, seeds))} seed(s); "
-        f"area: peak memory in training, {min(m for *_, m in points):,.0f} to {most:,.0f} MB",
+        f"protocol {protocol}, {_seeds(seeds)}; bars: 95 % intervals; area: peak training memory",
         fontsize=9,
         loc="left",
     )
     radius = {name: (AREA / np.pi * memory / most) ** 0.5 for name, *_, memory in points}
-    label(axes, [(x, y, name_of(name), radius[name]) for name, x, y, _ in points])
+    names = [(x, y, name_of(n), radius[n], look[n]["color"]) for n, x, y, _ in points]
+    label(axes, names)
     return figure
+
+
+def _seeds(counts: list[int]) -> str:
+    """Returns a sorted list of numbers of seeds in words: 1 seed, 2 to 3 seeds."""
+    many = " to ".join(dict.fromkeys([str(counts[0]), str(counts[-1])]))
+    return f"{many} seed{'s' if counts[-1] > 1 else ''}"
+
+
+def _reach(of_tasks: list[list[Row]]) -> tuple[float, float]:
+    """Returns how far the interval of the mean over tasks reaches below and above it, in percent.
+    The tasks' errors are independent."""
+    below, above = [], []
+    for rows in of_tasks:
+        scores = [row.test_score for row in rows]
+        low, high = interval(scores, rows[0].headline)
+        value = np.mean([score.value for score in scores])
+        below.append(value - low)
+        above.append(high - value)
+    low, high = (100 * float(np.hypot.reduce(side)) / len(of_tasks) for side in (below, above))
+    return low, high
+
+
+def _round_sizes(most: float) -> list[float]:
+    """Returns three sizes for a legend, each about a quarter of the next."""
+    sizes = (most, most / 4, most / 16)
+    return [float(f"{size:.0e}") for size in sizes]
 
 
 ANGLES = (0, 180, 90, 270, 45, 135, 315, 225)  # degrees, in order of preference
 
 
-def label(axes, points: list[tuple[float, float, str, float]]) -> None:
+def label(axes, points: list[tuple[float, float, str, float, str]]) -> None:
     """Writes each name beside its bubble, at the nearest place that overlaps no other bubble and no
     other name. A name further away gets a line to its bubble.
 
-    points: (x, y, name, radius of the bubble in points).
+    points: (x, y, name, radius of the bubble in points, colour of the name).
     """
     figure = axes.figure
     figure.canvas.draw()
@@ -128,10 +171,10 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
     centres = [axes.transData.transform(point[:2]) for point in points]
     bubbles = [
         Bbox([centre - 0.9 * scale * radius, centre + 0.9 * scale * radius])
-        for centre, (*_, radius) in zip(centres, points, strict=True)
+        for centre, (*_, radius, _) in zip(centres, points, strict=True)
     ]
     taken: list[Bbox] = []
-    for i, (x, y, text, radius) in enumerate(points):
+    for i, (x, y, text, radius, colour) in enumerate(points):
         others = bubbles[:i] + bubbles[i + 1 :] + taken
         for gap, angle in product((3, 14, 28), np.radians(ANGLES)):
             right, up = np.cos(angle), np.sin(angle)
@@ -143,6 +186,7 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
                 ha="left" if right > 0.1 else "right" if right < -0.1 else "center",
                 va="bottom" if up > 0.1 else "top" if up < -0.1 else "center",
                 fontsize=8,
+                color=colour,
                 arrowprops={"arrowstyle": "-", "lw": 0.6} if gap > 3 else None,
             )
             note.update_positions(figure.canvas.get_renderer())
@@ -151,9 +195,12 @@ def label(axes, points: list[tuple[float, float, str, float]]) -> None:
                 break
             note.remove()
         else:
-            note = axes.annotate(text, (x, y), fontsize=8)  # no place is free
+            note = axes.annotate(text, (x, y), fontsize=8, color=colour)  # no place is free
         note.update_positions(figure.canvas.get_renderer())
         taken.append(Text.get_window_extent(note))
+
+
+LEAST = 10  # percentage points that an axis of curves spans
 
 
 def curves(chosen: list[Row]) -> Figure | None:
@@ -192,6 +239,9 @@ def curves(chosen: list[Row]) -> Figure | None:
         majority = baselines.get(MAJORITY, {}).get("val")
         if majority is not None and metric == first.headline:
             axes.axhline(metric.scale * majority, color="0.5", lw=0.8, ls=":")
+        low, high = axes.get_ylim()
+        if metric.scale == 100 and high - low < LEAST:  # noise is not to look like learning
+            axes.set_ylim((low + high - LEAST) / 2, (low + high + LEAST) / 2)
         axes.set_title(f"{key.task}/{key.variant}, {key.protocol}", fontsize=8)
         axes.set_ylabel(f"val {metric.heading}" if axes in grid[:, 0] else "")
         axes.set_xlabel("step")
@@ -214,7 +264,7 @@ def inherited(chosen: list[Row]) -> Figure | None:
     if not tables:
         return None
     settings = {key: sorted({_place(e) for e in lines}) for key, lines in tables.items()}
-    heights = [len(names) + 1.5 for names in settings.values()]
+    heights = [len(names) + 3.5 for names in settings.values()]
     figure, grid = plt.subplots(
         len(tables),
         1,
@@ -241,13 +291,18 @@ def inherited(chosen: list[Row]) -> Figure | None:
             level = metric.scale * values["test"]
             axes.axvline(level, color="0.5", lw=0.8, ls=":")
             axes.annotate(
-                rule, (level, 1), xycoords=("data", "axes fraction"), fontsize=7, ha="center"
+                rule,
+                (level, 1.02),
+                xycoords=("data", "axes fraction"),
+                fontsize=7,
+                rotation=30,
+                rotation_mode="anchor",
             )
         axes.set_yticks(range(len(places)), [name for *_, name in places])
         axes.set_ylim(len(places) - 0.5, -0.5)
         axes.set_xlabel(f"test {metric.heading}")
         axes.set_title(
-            f"{config.title(key.task)}, {key.variant}, {key.protocol}", loc="left", pad=14
+            f"{config.title(key.task)}, {key.variant}, {key.protocol}", loc="left", pad=56
         )
     handles: dict[str, Any] = {}
     for axes in grid.flat:
@@ -305,6 +360,7 @@ def lengths(bench: Bench) -> Figure:
             axes.set(xscale="log", yscale="log", title=f"{group}: {title}")
             axes.set_xticks(bench.lengths, [f"{n:,}" for n in bench.lengths])
             axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03), fontsize=7)
@@ -371,7 +427,10 @@ def spectra(path: Path, data_cfg) -> Figure:
         if i == layer:
             share = energy[:M].sum() / energy.sum()
             axes.axvspan(1, M, color=COLOURS[1], alpha=0.25, lw=0)
-            name += f", normed:\nlowest {M:,} of {N:,} kept, {100 * share:.0f} % of the energy"
+            name += (
+                f", normed: lowest {M:,} of {N:,} kept,\n{share:.0%} of the energy "
+                f"(of white noise it would be {M / N:.0%})"
+            )
         else:
             name += f": {len(x)} positions"
         axes.set_title(name, fontsize=8)

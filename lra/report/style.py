@@ -1,7 +1,8 @@
 """The colour and the marker of each model, the same in every picture and chart.
 
 The first eight colours are Okabe and Ito's, black replaced by grey, which shows on dark paper too;
-the others are Tol's. Markers tell lines apart where there is no colour.
+the others are Tol's. Dashes tell the second dozen of models from the first, and markers tell lines
+apart where there is no colour.
 """
 
 from typing import NamedTuple
@@ -37,10 +38,12 @@ class Style(NamedTuple):
     colour: str
     marker: str  # matplotlib's name
     symbol: str  # plotly's
+    dashed: bool  # the lines of models beyond the first len(COLOURS)
 
 
 def style(name: str) -> Style:
     """Returns the style of a model, or of any other name, by a table's or a picture's name."""
     name = name.removesuffix(YOURS)
     i = MODELS.index(name) if name in MODELS else crc32(name.encode())
-    return Style(COLOURS[i % len(COLOURS)], *MARKERS[i % len(MARKERS)])
+    marker, symbol = MARKERS[i % len(MARKERS)]
+    return Style(COLOURS[i % len(COLOURS)], marker, symbol, dashed=i // len(COLOURS) % 2 == 1)

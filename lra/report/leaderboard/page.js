@@ -344,7 +344,7 @@
     const ordered = [...series].sort((a, b) => last(b) - last(a)); // the legend as the lines end
     const traces = ordered.map((s) => ({
       x: s.points.map((p) => p[0]), y: s.points.map((p) => p[1]), name: plain(s.name), mode: "lines+markers",
-      line: { color: s.style[0], width: 1.5 }, marker: { symbol: s.style[2], size: 6 },
+      line: { color: s.style[0], width: 1.5, dash: s.style[3] ? "dash" : "solid" }, marker: { symbol: s.style[2], size: 6 },
     }));
     const ns = [...new Set(series.flatMap((s) => s.points.map((p) => p[0])))].sort((a, b) => a - b);
     const look = {

@@ -18,6 +18,7 @@ from lra.report.groups import Entry, Key, average, entries
 from lra.report.inherited import FILTER, TOLD, begins
 from lra.report.published import RECALLED
 from lra.report.tables.table import Document, Table
+from lra.store import runs
 from lra.store.row import Row
 
 ROUGE_L = "ROUGE-L"
@@ -82,6 +83,7 @@ def line(entry: Entry, scored: bool) -> dict[str, str]:
     if scored:
         text |= {metric: f"{score(entry, metric):.2f}" for metric in METRICS}
         text["95 % interval of ROUGE-L"] = f"{low:.2f}-{high:.2f}"
+        text["distinct texts"] = distinct(entry)
     else:
         text[entry.metric.heading] = entry.metric.text(entry.mean)
         text["95 % interval"] = f"{entry.metric.text(low)}-{entry.metric.text(high)}"
@@ -97,6 +99,17 @@ def line(entry: Entry, scored: bool) -> dict[str, str]:
         "train minutes": measured(entry, _minutes, "{:.1f}"),
         "device": "; ".join(entry.devices),
     }
+
+
+def distinct(entry: Entry) -> str:
+    """Returns how many of the generated texts differ, of how many: a model that says the same of
+    every document has a score, and has read none."""
+    texts = [runs.predictions(row) for row in entry.rows]
+    known = [each for each in texts if isinstance(each, list)]
+    counts = sorted({len(set(each)) for each in known})
+    if not counts:
+        return "-"
+    return f"{'-'.join(map(str, dict.fromkeys([counts[0], counts[-1]])))} of {len(known[0]):,}"
 
 
 def score(entry: Entry, metric: str) -> float:
@@ -218,6 +231,8 @@ def notes(rows: list[Row]) -> list[str]:
         "ROUGE by rouge-score 0.1.2, stemmed, F1 in percent; of several references the best. "
         "ROUGE-L is its rougeLsum, one sentence a line, as the published tables have it; its "
         "interval resamples the test examples",
+        "distinct texts: how many of the generated texts differ. Where it is 1, the model says the "
+        "same of every document: its ROUGE is that of one text, and the loss alone compares",
         "keep: share of the positions that the Fourier filter leaves in the encoder. restore: "
         "whether the decoder sees the short sequence (none) or one stretched to the full length "
         "(nearest), as the released code has it",

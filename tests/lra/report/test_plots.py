@@ -3,11 +3,13 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 
 from lra import config
 from lra.efficiency.report import benches
 from lra.errors import UserError
 from lra.report import plots
+from lra.report.style import MODELS as MODELS_IN_ORDER
 from lra.store import runs
 from lra.store.row import Inherited
 from tests.lra.report.tables.test_efficiency import arena, measured
@@ -43,18 +45,44 @@ def texts(figure):
 def test_the_trade_off_has_a_bubble_for_each_model_at_its_speed_and_accuracy(bench):
     figure = plots.trade_off(chosen(), "lite", bench)
     (axes,) = figure.axes
-    centres = {tuple(map(float, c.get_offsets()[0])) for c in axes.collections}
+    bubbles = [c for c in axes.collections if isinstance(c, PathCollection)]
+    centres = {tuple(map(float, c.get_offsets()[0])) for c in bubbles if len(c.get_offsets())}
     # seconds a step at 4,096, the median of two rounds: 32, 16 and 1
     assert centres == {(1.0, 30.0), (2.0, 40.0), (32.0, 35.0)}
     assert texts(figure) == {"transformer (fused)", "performer", "fnet", "majority label"}
     assert "ListOps, Image" in axes.get_ylabel()
     assert "4,096" in axes.get_xlabel()
+    (front,) = [line for line in axes.lines if line.get_label() == "none is faster and better"]
+    assert list(zip(*front.get_data(), strict=True)) == [(2.0, 40.0), (32.0, 35.0)]
+    sizes = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sum(size.endswith(" MB") for size in sizes) == 3
+    assert "1 seed;" in axes.get_title(loc="left")
+
+
+def test_the_bar_of_a_mean_over_tasks_joins_their_intervals():
+    one = [scored("fnet", "listops", 400)]
+    low, high = (one[0].test_score.low, one[0].test_score.high)
+    value = one[0].test_score.value
+    below, above = plots._reach([one, one])
+    assert below == pytest.approx(100 * (value - low) / 2**0.5)
+    assert above == pytest.approx(100 * (high - value) / 2**0.5)
+
+
+def test_noise_does_not_fill_the_panel_of_a_curve(tmp_path):
+    row = scored("fnet", "pathfinder", 500).model_copy(update={"baselines": {}})
+    path = runs.write(
+        tmp_path / "runs/pathfinder/fnet", row, curve=[(50, 1.0, 0.498), (100, 1.0, 0.504)]
+    )
+    axes = plots.curves([runs.read(path)]).axes[0]
+    low, high = axes.get_ylim()
+    assert high - low == pytest.approx(plots.LEAST)
+    assert low < 49.8 < 50.4 < high
 
 
 def test_no_two_names_lie_on_each_other():
     figure, axes = plt.subplots()
     axes.scatter([1, 1.01, 1.02], [1, 1, 1])
-    plots.label(axes, [(1, 1, "a model", 3), (1.01, 1, "a model", 3), (1.02, 1, "a model", 3)])
+    plots.label(axes, [(x, 1, "a model", 3, "black") for x in (1, 1.01, 1.02)])
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
@@ -134,9 +162,12 @@ def test_inherited_settings_have_a_line_each_and_first_weights_a_colour():
     assert plots.inherited([summary()]) is None
 
 
-def test_every_colour_has_a_marker_of_its_own_and_differs_in_grey():
-    look = plots.styles([f"m{i}" for i in range(8)])
-    assert len({style["marker"] for style in look.values()}) == 8
+def test_no_two_models_look_alike_and_they_differ_in_grey():
+    look = plots.styles(MODELS_IN_ORDER)
+    assert set(MODELS_IN_ORDER) == set(config.choices_of("model"))
+    assert len({(style["color"], style["ls"]) for style in look.values()}) >= 24
+    assert len({tuple(style.values()) for style in look.values()}) == len(MODELS_IN_ORDER)
+    assert plots.styles(["fourier (yours)"])["fourier (yours)"] == look["fourier"]
     grey = [
         np.dot([0.299, 0.587, 0.114], plots.matplotlib.colors.to_rgb(style["color"]))
         for style in look.values()

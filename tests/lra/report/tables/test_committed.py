@@ -25,7 +25,9 @@ def test_the_committed_tables_are_those_of_the_committed_rows(made):
         assert (folder / f"{document.name}.csv").read_text() == document.csv()
         assert (folder / f"{document.name}.tex").read_text() == document.latex()
     names = [document.name for document in made]
-    assert names == ["scores", "papers", "efficiency"], "rows or measurements are gone"
+    assert names == ["scores", "papers", "summarization", "efficiency"], (
+        "rows or measurements are gone"
+    )
     assert (folder / "tables.tex").read_text() == latex_document(names)
 
 
