@@ -415,14 +415,16 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    result = run("logger=wandb", "max_steps=10")
+    result = run("logger=wandb", "max_steps=30", "val_every=30")
     assert result.returncode == 0, result.stderr
     (offline,) = run.results.glob("work/*/logs/wandb/offline-run-*")
     (row,) = run.rows()
     logged = b"".join(path.read_bytes() for path in offline.rglob("*") if path.is_file())
     for words in (
-        "listops-fourier-matched-seed0",  # its name
+        "listops-fourier-matched-",  # its name
         "listops/short/matched",  # its group
+        "train/step_seconds",
+        "val/best_accuracy",
         f"{row.cell}-0",  # its id
         "train/loss",
         "val/accuracy",
@@ -447,6 +449,7 @@ def test_a_tracker_that_cannot_start_costs_nothing(run, tmp_path, monkeypatch, l
     result = run(f"logger={logger}")
     assert result.returncode == 0, result.stderr
     assert "curves go to CSV files" in result.stderr
+    assert ("pip install -e '.[tensorboard]'" in result.stderr) == (logger == "tensorboard")
     assert [row.status for row in run.rows()] == ["done"]
     assert list(run.results.glob("work/*/logs/csv/*/metrics.csv"))
 

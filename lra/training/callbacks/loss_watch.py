@@ -79,6 +79,9 @@ class LossWatch(pl.Callback):
             self._since = [0.0, 0]
         for logger in trainer.loggers:
             values = {f"val/{name}": score.value for name, score in scores.items()}
+            if self.curve:
+                best = max if self.metric.better == "higher" else min
+                values[f"val/best_{self.metric.name}"] = best(value for *_, value in self.curve)
             logger.log_metrics(values, step=trainer.global_step)
 
     def on_train_end(self, trainer, module) -> None:

@@ -77,6 +77,9 @@ class Stopwatch(pl.Callback):
             if self._warm:
                 self._steps.append((time.perf_counter() - start - data) / steps)
                 self._data.append(data / (steps - 1))
+                for logger in trainer.loggers:
+                    seconds = {"train/step_seconds": self._steps[-1]}
+                    logger.log_metrics(seconds, step=trainer.global_step)
             self._warm, self._open = True, None
         now = time.perf_counter()
         self.train_seconds += now - self._mark

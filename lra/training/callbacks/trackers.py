@@ -9,6 +9,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
@@ -17,6 +18,9 @@ from lra.config import Configuration
 from lra.store import runs
 from lra.store.cell import Cell
 from lra.store.row import Row
+
+EXTRAS = {"TensorBoardLogger": "tensorboard"}  # of pyproject.toml
+LONGEST = 128  # characters of a name at W&B
 
 
 class Guarded(Logger):
@@ -70,20 +74,38 @@ def create(configuration: Configuration, cell: Cell) -> Guarded:
     from hydra.utils import instantiate
 
     cfg = configuration.cfg
-    settings = {"save_dir": str(cell.work / "logs")}
+    settings: dict[str, Any] = {"save_dir": str(cell.work / "logs")}
     if "version" in cfg.logger:
         done = sum(row.status == "done" for row, _ in runs.read_cell(cell.rows, cell.id))
         settings["version"] = f"{cell.id}-{done}"
+    if "tags" in cfg.logger:  # W&B
+        name, tags = described(configuration)
+        settings["name"] = cfg.logger.name or name
+        settings["tags"] = [*cfg.logger.tags, *tags]
     try:
         _offline_without_a_key()
         inner = instantiate(cfg.logger)(**settings)
         inner.experiment  # noqa: B018  starts it, so that a failure shows here
     except Exception as error:
-        _warn(f"{cfg.logger._target_} cannot start ({_first_line(error)}): curves go to CSV files.")
+        kind = cfg.logger._target_.rpartition(".")[2]
+        remedy = f"; pip install -e '.[{EXTRAS[kind]}]'" if kind in EXTRAS else ""
+        why = _first_line(error) + (remedy if isinstance(error, ImportError) else "")
+        _warn(f"{cfg.logger._target_} cannot start ({why}): curves go to CSV files.")
         inner = CSVLogger(settings["save_dir"], name="csv")
     logger = Guarded(inner)
     logger.log_hyperparams(config.flatten(configuration.identity))
     return logger
+
+
+def described(configuration: Configuration) -> tuple[str, list[str]]:
+    """Returns the name and the tags of a run: the trials of a search differ in name, and what
+    differs from its protocol does not carry its tag."""
+    cfg, modified = configuration.cfg, configuration.modified
+    label = config.label(cfg.model.name, cfg.model.filter)
+    changes = [f"{key.rpartition('.')[2]}={ours}" for key, (_, ours) in modified.items()]
+    name = "-".join([cfg.task.name, label, cfg.protocol, *changes, f"seed{cfg.seed}"])
+    protocol = "modified" if modified else cfg.protocol
+    return name[:LONGEST], [cfg.task.name, cfg.task.variant, label, protocol]
 
 
 def _record(inner: Logger, row: Row, path: Path) -> None:

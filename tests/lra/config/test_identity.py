@@ -13,7 +13,7 @@ from lra import config
 from lra.config import Configuration
 from lra.config.identity import ADDED, CHOICES, ENVIRONMENT, identity
 from lra.errors import UserError
-from lra.report.tables import summarization
+from lra.report.inherited import belongs
 from lra.store import runs
 from lra.store.cell import cell
 from tests.conftest import ROOT
@@ -207,7 +207,7 @@ ROWS = sorted((ROOT / "results/board/runs").glob("*/*/*.json"))
 @pytest.mark.parametrize("path", ROWS, ids=lambda p: p.stem)
 def test_a_committed_row_conforms_and_its_command_typed_today_finds_it(path):
     row = runs.read(path)
-    assert row.modified == {} or summarization.belongs(row)
+    assert row.modified == {} or belongs(row)
     begins = row.inherited
     for folder in (begins and begins.init, begins and begins.tokenizer):
         if folder and not Path(folder).is_dir():

@@ -3,7 +3,8 @@
 import pytest
 from pytorch_lightning.loggers import CSVLogger
 
-from lra.training.callbacks.trackers import Guarded
+from lra.config import Configuration
+from lra.training.callbacks.trackers import LONGEST, Guarded, described
 from tests.lra.store.test_row import row
 
 
@@ -29,6 +30,28 @@ def test_the_final_scores_are_metrics(tmp_path):
     text = next(tmp_path.glob("csv/*/metrics.csv")).read_text()
     assert "test/final_accuracy" in text
     assert "0.37" in text
+
+
+def described_run(*words):
+    return described(Configuration.of(["task=text", "protocol=lite", *words]))
+
+
+def test_a_run_is_named_by_all_that_tells_it_from_others():
+    name, tags = described_run("model=performer", "seed=3")
+    assert name == "text-performer-lite-seed3"
+    assert tags == ["text", "bytes_1000", "performer", "lite"]
+    name, tags = described_run("model=performer", "filter=fourier")
+    assert name == "text-fourier+performer-lite-seed0"
+    assert tags[2:] == ["fourier+performer", "lite"]
+
+
+def test_modified_runs_differ_in_name_and_do_not_carry_their_protocols_tag():
+    names = {described_run("model=fourier", f"optim.lr={lr}")[0] for lr in ("0.002", "0.003")}
+    assert names == {"text-fourier-lite-lr=0.002-seed0", "text-fourier-lite-lr=0.003-seed0"}
+    assert described_run("model=fourier", "optim.lr=0.002")[1][-1] == "modified"
+    assert described_run("model=fourier", "trainer=smoke")[1][-1] == "modified"
+    many = [f"model.{key}=0.123" for key in ("dropout", "attention_dropout", "init_std")]
+    assert len(described_run("model=transformer", *many, "optim.clip=0.5")[0]) <= LONGEST
 
 
 @pytest.mark.filterwarnings("ignore")  # warnings of codecarbon
