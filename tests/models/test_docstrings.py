@@ -19,7 +19,9 @@ def test_most_models_have_a_list():
     assert len(LISTS) >= 18
 
 
-@pytest.mark.parametrize("model", LISTS.keys() - {"lru"})  # no code was released with the paper
+@pytest.mark.parametrize(
+    "model", sorted(LISTS.keys() - {"lru"})
+)  # no code was released with the paper
 def test_a_list_of_differences_says_what_it_compares_with(model):
     text = " ".join(LISTS[model].replace("/\n", "/").split())
     assert re.search(SOURCE, text), text
