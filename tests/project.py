@@ -28,13 +28,16 @@ for words, log in json.loads(sys.argv[1]):
 """
 
 
+FILES = ("run.py", "pyproject.toml", "CITATION.cff")
+
+
 def copy_to(root: Path, *more: str) -> None:
     """Copies the code, conf/ and the published figures; more: further files and folders."""
-    for entry in ("lra", "models", "data_prep", "conf", "run.py", "pyproject.toml", *more):
+    for entry in ("lra", "models", "data_prep", "conf", *FILES, *more):
         copy = shutil.copytree if (ROOT / entry).is_dir() else shutil.copy
         copy(ROOT / entry, root / entry)
     (root / "results/published").mkdir(parents=True)
-    for path in (ROOT / "results/published").glob("*.csv"):
+    for path in (ROOT / "results/published").glob("*.*"):
         shutil.copy(path, root / "results/published")
 
 

@@ -1,4 +1,4 @@
-"""The papers of the models: docs/references.bib, an entry a paper."""
+"""The papers of the models: results/published/references.bib, an entry a paper."""
 
 import re
 from functools import cache
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lra.machine import ROOT
 
-FILE = ROOT / "docs" / "references.bib"
+FILE = ROOT / "results" / "published" / "references.bib"
 
 
 class Reference(NamedTuple):
