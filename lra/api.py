@@ -27,8 +27,8 @@ def rows(root: str | Path = "results", board: bool = True) -> pd.DataFrame:
 
     root: a results folder; by default the one to which `run` writes, below the current folder.
     board: False leaves the board out. The column `yours` tells whose a row is; `withdrawn`, why it
-    was taken off the tables (None: it counts); `row` is the row
-    itself (lra.store.row.Row), with every setting. Raises UserError where `root` does not exist.
+    was taken out of the tables (None: it counts); `row` is the row itself (lra.store.row.Row), with
+    every setting. Raises UserError where `root` does not exist.
     """
     import pandas as pd
 

@@ -104,13 +104,10 @@ def exit_code(command: Callable[..., object], *args) -> int:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return EXIT_CODES[signal.SIGINT]
     except BrokenPipeError:  # of `| head`, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if by_ctrl_c(error):
             print(STOPPED, file=sys.stderr)
             return EXIT_CODES[signal.SIGINT]
@@ -185,7 +182,7 @@ def in_one_sentence(job: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return guarded
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: BaseException) -> str | None:
     """Returns the sentence for a mistake that Hydra, OmegaConf or the system found, else None."""
     from hydra.errors import HydraException, InstantiationException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException

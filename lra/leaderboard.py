@@ -32,10 +32,10 @@ def main() -> None:
     results = config.compose(overrides).results
     every = runs.read_both(results)
     chosen = [row for row in newest(every) if with_modified or not row.modified or belongs(row)]
-    lines = measured(chosen)
-    shown = lines + withdrawn(every) + figures()
-    text = page(shown, charts(lines, records.read_both(results)))
     target = Path(results.path) / "leaderboard.html"
+    lines = measured(chosen, target)
+    shown = lines + withdrawn(every, target) + figures()
+    text = page(shown, charts(lines, records.read_both(results)))
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"written: {target} ({len(text) / 1e6:.1f} MB, {len(lines)} lines measured)")

@@ -45,12 +45,11 @@ def papers(model: str, filter_: str | None) -> list[Reference]:
 def harness() -> str:
     """Returns the BibTeX entry of this project, by CITATION.cff."""
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    title, version = (re.search(rf'^{key}: "?(.*?)"?$', text, re.M)[1] for key in KEYS)
+    title, version = (
+        re.search(rf'^{key}: "?(.*?)"?$', text, re.M)[1] for key in ("title", "version")
+    )
     authors = " and ".join(re.findall(r"^  - name: (.*)$", text, re.M))
     return (
         f"@misc{{lra_harness,\n  title = {{{title}}},\n  author = {{{{{authors}}}}},\n"
         f"  note = {{Version {version}}}\n}}"
     )
-
-
-KEYS = ("title", "version")

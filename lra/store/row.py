@@ -58,7 +58,8 @@ class Inherited(Record):
 
 
 class Withdrawal(Record):
-    """Who took a row out of the tables, when (a date) and why. Stored beside the row."""
+    """The record that takes a row out of the tables, stored beside it. by: a person; when: a date;
+    why: the reason."""
 
     by: str
     when: str
@@ -147,7 +148,7 @@ class Row(Record):
 
     @property
     def withdrawn(self) -> Withdrawal | None:
-        """Who took the row out of the tables, and why; None: it counts."""
+        """The withdrawal that takes the row out of the tables; None: it counts."""
         return self._withdrawn
 
     @property

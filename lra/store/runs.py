@@ -225,7 +225,7 @@ def _withdrawal(row: Path) -> Withdrawal | None:
     try:
         return Withdrawal.model_validate_json(path.read_bytes()) if path.exists() else None
     except ValidationError as error:
-        raise UserError(f"{path} says not who withdrew the row, when and why") from error
+        raise UserError(f"{path} does not say by whom, when and why: restore it") from error
 
 
 def withdraw(row: Path, withdrawal: Withdrawal) -> Path:

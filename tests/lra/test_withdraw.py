@@ -114,5 +114,5 @@ def test_only_rows_of_the_board_and_only_once(board, tmp_path):
 def test_a_withdrawal_that_says_nothing_is_named(board):
     path = one(board).path.with_suffix(".withdrawn.json")
     path.write_text("{}")
-    with pytest.raises(runs.UserError, match="says not who withdrew the row"):
+    with pytest.raises(runs.UserError, match="does not say by whom, when and why"):
         runs.read_all(board)

@@ -78,7 +78,7 @@ def links(rows: list[Row], page: Path) -> list[list[str]]:
     first, home = rows[0], page.resolve().parent
     found = [[f"paper: {paper.key}", paper.url] for paper in papers(first.model, first.filter)]
     files = {"model": config.CONF / "model" / f"{first.model}.yaml"}
-    if first.config["model"].get("block"):
+    if files["model"].exists() and first.config["model"].get("block"):
         files["code"] = ROOT / "models" / f"{certificate.mechanism(first.model)}.py"
     files |= {f"row of seed {row.seed}": row.path for row in rows if row.path}
     for text, file in files.items():
@@ -106,10 +106,11 @@ def grids(lines: list[dict]) -> list[dict]:
     each data set of the arena, and the mean where none is missing and no task has two columns."""
     arena = {task: config.title(task) for task in config.tasks()}
     found = []
-    for protocol in sorted({line["protocol"] for line in lines if line["provenance"].get("seeds")}):
+    known = [line for line in lines if line["task"] in arena and line["seeds"]]
+    for protocol in sorted({line["protocol"] for line in known}):
         cells: dict[str, dict[tuple[str, str], dict]] = defaultdict(dict)
-        for line in lines:
-            if line["protocol"] == protocol and line["task"] in arena and line["seeds"]:
+        for line in known:
+            if line["protocol"] == protocol:
                 cells[line["model"]][line["task"], line["variant"]] = line
         order = list(arena)
         columns = sorted(
@@ -176,16 +177,15 @@ def _measured(entry: Entry, certified: set[str]) -> dict:
     }
 
 
-def withdrawn(every: list[Row]) -> list[dict]:
+def withdrawn(every: list[Row], page: Path = PAGE) -> list[dict]:
     """Returns a line for each row that was withdrawn: the score that it had, in no rank."""
     lines = []
     for row in every:
         if (gone := row.withdrawn) and row.test:
             metric, score = row.headline, row.test_score
             about = provenance([row])
-            about["facts"] = [["withdrawn", f"{gone.when}, by {gone.by}: {gone.why}"]] + about[
-                "facts"
-            ]
+            about["facts"].insert(0, ["withdrawn", f"{gone.when}, by {gone.by}: {gone.why}"])
+            about["links"] = links([row], page)
             lines.append(
                 _plain(
                     model=row.label,

@@ -125,7 +125,12 @@
     filter();
   });
   form.addEventListener("input", (event) => event.target.closest("#columns") || filter());
-  form.addEventListener("reset", () => setTimeout(() => view(new URLSearchParams(usually)), 0));
+  form.addEventListener("reset", () =>
+    setTimeout(() => {
+      find("chosen").textContent = ""; // all columns as at first
+      view(new URLSearchParams(usually));
+    }, 0)
+  );
   form.addEventListener("submit", (event) => event.preventDefault());
   find("every").addEventListener("click", () => view(new URLSearchParams()));
   find("narrow").open = window.innerWidth > 800; // on a phone the first number comes first
@@ -136,7 +141,7 @@
     const label = element("label", undefined, find("columns").lastElementChild);
     const box = element("input", undefined, label);
     box.type = "checkbox";
-    box.checked = !(window.innerWidth <= Number(head.dataset.below ?? 0));
+    box.defaultChecked = !(window.innerWidth <= Number(head.dataset.below ?? 0)); // reset's, too
     label.append(head.textContent);
     box.addEventListener("change", () => {
       find("chosen").textContent = boxes

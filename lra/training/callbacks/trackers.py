@@ -103,9 +103,9 @@ def described(configuration: Configuration) -> tuple[str, list[str]]:
     cfg, modified = configuration.cfg, configuration.modified
     label = config.label(cfg.model.name, cfg.model.filter)
     changes = [f"{key.rpartition('.')[2]}={ours}" for key, (_, ours) in modified.items()]
-    name = "-".join([cfg.task.name, label, cfg.protocol, *changes, f"seed{cfg.seed}"])
+    name, seed = "-".join([cfg.task.name, label, cfg.protocol, *changes]), f"-seed{cfg.seed}"
     protocol = "modified" if modified else cfg.protocol
-    return name[:LONGEST], [cfg.task.name, cfg.task.variant, label, protocol]
+    return name[: LONGEST - len(seed)] + seed, [cfg.task.name, cfg.task.variant, label, protocol]
 
 
 def _record(inner: Logger, row: Row, path: Path) -> None:

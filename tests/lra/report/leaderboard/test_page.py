@@ -11,7 +11,7 @@ import pytest
 
 from lra.report.groups import newest
 from lra.report.inherited import belongs
-from lra.report.leaderboard.lines import EMPTY, charts, grids, measured
+from lra.report.leaderboard.lines import EMPTY, charts, grids, links, measured
 from lra.report.leaderboard.page import FEW
 from lra.report.leaderboard.page import page as make_page
 from lra.report.style import style
@@ -268,6 +268,12 @@ def test_models_by_tasks_have_a_mean_where_none_is_missing(opened):
     assert grid.locator("tbody th").all_inner_texts() == ["other"]
 
 
+def test_a_protocol_without_rows_of_the_arena_has_no_table():
+    lines = [line("a"), line("bart", task="scitldr", protocol="paper"), line("w", seeds=None)]
+    assert [grid["protocol"] for grid in grids(lines)] == ["lite"]
+    assert [row["model"] for row in grids(lines)[0]["rows"]] == ["a"]
+
+
 def test_a_task_with_two_data_sets_has_two_columns_and_no_mean():
     lines = arena("a", **dict.fromkeys(TASKS, 50.0)) + [line("a", variant="short")]
     (grid,) = grids(lines)
@@ -297,6 +303,11 @@ def test_columns_can_be_chosen(opened):
     assert found.tab.get_by_role("columnheader", name="parameters").is_visible()
     found.tab.get_by_label("rank").uncheck()
     assert not found.tab.get_by_role("columnheader", name="rank").is_visible()
+    found.tab.get_by_role("button", name="reset").click()  # the columns, too, and their boxes
+    found.tab.get_by_role("columnheader", name="rank").wait_for()
+    assert not found.tab.get_by_role("columnheader", name="parameters").is_visible()
+    assert found.tab.get_by_label("rank").is_checked()
+    assert not found.tab.get_by_label("parameters").is_checked()
 
 
 def test_the_lines_that_are_shown_are_saved_as_csv(opened):
@@ -491,3 +502,28 @@ def test_the_committed_page_is_that_of_the_committed_rows(committed):
 def test_lines_hold_plain_values_only(committed):
     assert json.loads(json.dumps(committed)) == committed
     assert {"certificate"} <= {badge for entry in committed for badge in entry["badges"]}
+
+
+@pytest.mark.parametrize("folder", ["results/board", "results", "elsewhere/of/mine"])
+def test_links_count_from_the_page_wherever_it_lies(tmp_path, folder):
+    from lra.store import runs
+
+    home = ROOT / folder if folder.startswith("results") else tmp_path / folder
+    row = next(row for row in runs.read_all(ROOT / "results/board") if row.label == "fourier")
+    found = dict(links([row], home / "leaderboard.html"))
+    assert found.pop("paper: fourier_transformer").startswith("https://arxiv.org/abs/")
+    assert found.keys() == {"model", "code", f"row of seed {row.seed}"}
+    files = [(home / address).resolve() for address in found.values()]
+    assert files == [
+        ROOT / "conf/model/fourier.yaml",
+        ROOT / "models/fourier.py",
+        row.path.resolve(),
+    ]
+
+
+def test_a_model_that_is_not_here_has_no_links_to_files(tmp_path):
+    from lra.store import runs
+
+    row = next(row for row in runs.read_all(ROOT / "results/board") if row.label == "fourier")
+    foreign = row.model_copy(update={"model": "a_model_of_somebodys"})
+    assert links([foreign], tmp_path / "x.html") == []

@@ -51,7 +51,11 @@ def test_modified_runs_differ_in_name_and_do_not_carry_their_protocols_tag():
     assert described_run("model=fourier", "optim.lr=0.002")[1][-1] == "modified"
     assert described_run("model=fourier", "trainer=smoke")[1][-1] == "modified"
     many = [f"model.{key}=0.123" for key in ("dropout", "attention_dropout", "init_std")]
-    assert len(described_run("model=transformer", *many, "optim.clip=0.5")[0]) <= LONGEST
+    many += [f"optim.{key}=0.0625" for key in ("clip", "weight_decay", "warmup", "start_factor")]
+    many += ["batch_size=7", "max_steps=123456", "val_every=123456", "optim.eps=0.0625"]
+    name = described_run("model=transformer", *many, "seed=12")[0]
+    assert len(name) == LONGEST
+    assert name.endswith("-seed12")  # however long the rest is
 
 
 @pytest.mark.filterwarnings("ignore")  # warnings of codecarbon
