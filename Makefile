@@ -1,6 +1,7 @@
 # make run      set up, prepare ListOps, train and score the Fourier Transformer, print the row
 # make run ARGS="task=listops model=transformer seed=1"
 # make test     the tests (minutes); make test-slow: those that take longer; make lint
+# make test-gpu the tests that need a GPU
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,7 +11,7 @@ ARGS   ?= task=listops model=fourier protocol=lite
 # a model with pretrained weights, or a task of texts, needs the extra `bart`
 EXTRA = $(if $(findstring bart,$(ARGS))$(findstring encoder,$(ARGS)),.bart)
 
-.PHONY: setup run test test-slow lint format
+.PHONY: setup run test test-slow test-gpu lint format
 
 # --no-compile: Python compiles the few modules that are used at their first import, in seconds;
 # pip would compile all of them for a minute and a half
@@ -42,11 +43,15 @@ run: $(VENV)/.run $(EXTRA:%=$(VENV)/%)
 	$(RUN) run.py $(ARGS)
 
 test: $(VENV)/.done
-	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow and not gpu"
 
 test-slow: $(VENV)/.done
-	$(RUN) -m pytest -n 2 --dist worksteal -m "slow and not quiet"
+	$(RUN) -m pytest -n 2 --dist worksteal -m "slow and not quiet and not gpu"
 	$(RUN) -m pytest -m "slow and quiet"
+
+# on a machine with a GPU: minutes
+test-gpu: $(VENV)/.done
+	$(RUN) -m pytest -m gpu
 
 lint: $(VENV)/.done
 	$(RUN) -m ruff check .

@@ -7,6 +7,7 @@ from lra.machine import cores
 
 # of a process among those of one launch: torchrun's and Lightning's, Slurm's
 PROCESS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+ON_ITS_NODE = ("LOCAL_RANK", "SLURM_LOCALID")
 NODE = ("NODE_RANK", "GROUP_RANK")
 WORLD = ("WORLD_SIZE", "SLURM_NTASKS")
 
@@ -33,9 +34,18 @@ def is_main_process() -> bool:
 
     A process is a rank only where the world is larger than one: a lone RANK says nothing.
     """
-    world = max(whole_number(name) or 1 for name in WORLD)
-    names = [*NODE, *(PROCESS if world > 1 else ())]
+    names = [*NODE, *(PROCESS if _world() > 1 else ())]
     return not any(whole_number(name) for name in names)
+
+
+def local_rank() -> int:
+    """Returns the place of this process among the ranks of its machine, 0 where it is alone."""
+    found = [whole_number(name) for name in ON_ITS_NODE] if _world() > 1 else []
+    return next((rank for rank in found if rank is not None), 0)
+
+
+def _world() -> int:
+    return max(whole_number(name) or 1 for name in WORLD)
 
 
 def forget_ranks(trainer) -> None:

@@ -43,6 +43,18 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def tf32() -> list[str]:
+    """Returns the operations on float32 that a GPU may compute with mantissas of 10 bits. torch's
+    default is convolutions alone."""
+    import torch
+
+    switches = {
+        "products": torch.get_float32_matmul_precision() != "highest",
+        "convolutions": torch.backends.cudnn.allow_tf32,
+    }
+    return [name for name, on in switches.items() if on]
+
+
 def describe(cfg) -> dict:
     """Returns device, cores, threads, precision and versions of a run, as plain types."""
     import torch
@@ -64,4 +76,5 @@ def describe(cfg) -> dict:
         "lightning": version("pytorch-lightning"),
         "numpy": version("numpy"),
         "cuda": torch.version.cuda if on_gpu else None,
+        "tf32": tf32() if on_gpu else None,
     }

@@ -81,8 +81,9 @@ class NystromAttention(MultiHeadAttention):
         kernel = torch.cat(
             [weight[:, : half + 1].flip(1), gap, weight[:, half + 1 :].flip(1)], dim=1
         )
-        y = CircularConvolution.apply(merge_heads(v), kernel.repeat_interleave(v.shape[3], dim=0))
-        return split_heads(y, len(weight))
+        x = merge_heads(v).to(weight.dtype)  # on CPU torch has no FFT in half
+        y = CircularConvolution.apply(x, kernel.repeat_interleave(v.shape[3], dim=0))
+        return split_heads(y.to(v.dtype), len(weight))
 
 
 def segment_means(mask: Tensor, m: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

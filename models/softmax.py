@@ -34,10 +34,16 @@ def softmax_attention(
     plain = not drops and bias is None
     if plain or not on_cpu(q) or q.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu"):
         p = dropout.p if drops else 0.0
+        mask, sees = allowed, None
+        if allowed is not None and q.is_cuda:
+            # which of a GPU's kernels runs decides whether a query without keys gets 0 or NaN
+            sees = allowed.any(-1, keepdim=True)
+            mask = allowed | ~sees
         if bias is not None:
             bias = bias.to(q.dtype)
-            allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=p, scale=scale)
+            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+        o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=p, scale=scale)
+        return o if sees is None else o * sees.to(o.dtype)
     if allowed is not None and allowed.all():
         allowed = None
     mask = None

@@ -529,9 +529,12 @@ def test_two_ranks_train_and_score_every_example(run):
 @pytest.mark.parametrize(
     "variables",
     [
-        {"RANK": "1"},
+        pytest.param({"RANK": "1"}, marks=pytest.mark.slow),
         {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_LOCALID": "1"},
-        {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+        pytest.param(
+            {"TORCHELASTIC_RUN_ID": "none", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )
@@ -545,7 +548,9 @@ def test_a_run_on_one_device_leaves_its_row_whatever_launched_it(run, monkeypatc
     assert "stored in:" in done.stdout
 
 
-@pytest.mark.parametrize("text, code", [("", 0), ("2,1", 0), ("two", 1)])
+@pytest.mark.parametrize(
+    "text, code", [pytest.param("", 0, marks=pytest.mark.slow), ("2,1", 0), ("two", 1)]
+)
 def test_any_number_of_threads_in_the_environment(run, monkeypatch, text, code):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     done = run("trainer.threads=null", cold=True)

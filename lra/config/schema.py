@@ -81,6 +81,7 @@ class Trainer(Group):
 
     threads: PositiveInt | None
     compile: bool
+    deterministic: bool
     micro_batch: PositiveInt | Literal["auto"] | None
     accelerator: Literal["cpu", "gpu"]
     devices: PositiveInt | Literal["auto"]

@@ -145,6 +145,8 @@ class Checkpoints(pl.Callback):
     that selects.
     """
 
+    EVERY = 10  # steps between two decisions of several ranks: a broadcast makes each GPU wait
+
     def __init__(
         self,
         path: Path,
@@ -183,6 +185,9 @@ class Checkpoints(pl.Callback):
         # A stop inside the evaluation after this step then loses this step alone.
         due = due or (step + 1) % trainer.val_check_interval == 0 or self.stop.number is not None
         if trainer.world_size > 1:  # all ranks must save and stop at once: the first decides
+            before_val = (step + 1) % trainer.val_check_interval == 0
+            if self.seconds and not before_val and step % self.EVERY:
+                return
             due, self.stop.number = trainer.strategy.broadcast((due, self.stop.number))
         if due and step > self._saved_step:
             self.save(trainer)

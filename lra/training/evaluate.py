@@ -27,10 +27,12 @@ def evaluate(configuration: Configuration) -> float:
     from lra.training.data import PackedData
     from lra.training.interrupt import StopSignal
     from lra.training.module import Learner
+    from lra.training.network import must_have_device
 
     cfg = configuration.cfg
     runtime.quiet()
     runtime.keep_freed_memory()
+    must_have_device(cfg)
     stored = checkpoint.load(Path(cfg.evaluate))
     about = stored["lra"]
     theirs = checkpoint.settings(stored)
@@ -71,6 +73,7 @@ def evaluate(configuration: Configuration) -> float:
             accelerator=cfg.trainer.accelerator,
             devices=1,  # every example once, whatever trained it
             precision=theirs.precision,
+            deterministic="warn" if cfg.trainer.deterministic else None,
             logger=False,
             callbacks=[checkpoint.StopBetweenBatches(stop), RunProgress(theirs.batch_size)],
         )

@@ -7,6 +7,7 @@ found stays in the checkpoint and the row (environment.micro_batch). If an attem
 memory all the same, the next attempt takes parts of half the size.
 """
 
+import gc
 import json
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def fits(cfg: DictConfig, size: int) -> bool:
         except torch.OutOfMemoryError:
             return False
         finally:
+            gc.collect()  # an optimiser and its parameters refer to each other
             torch.cuda.empty_cache()
         return True
     text = json.dumps([OmegaConf.to_container(cfg, resolve=True), size])

@@ -32,9 +32,19 @@ def blueprint(cfg: DictConfig) -> nn.Module:
 
 
 def must_have_device(cfg: DictConfig) -> None:
-    """Raises UserError for trainer.accelerator=gpu where torch sees no GPU."""
-    if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+    """Raises UserError for trainer.accelerator=gpu where torch sees no GPU.
+
+    CUDA and ROCm count, which torch drives by the same names. Apple's MPS has no float64, and
+    nothing here measures its memory.
+    """
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("torch sees no GPU on this machine: leave trainer=gpu out, or ddp.")
+    wanted, there = cfg.trainer.devices, torch.cuda.device_count()
+    if cfg.trainer.accelerator == "gpu" and wanted != "auto" and wanted > there:
+        raise UserError(
+            f"trainer.devices={wanted}, but torch sees {there} GPUs on this machine: take as many, "
+            "or trainer.devices=auto."
+        )
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -42,6 +42,7 @@ class Training:
         runtime.quiet()
         runtime.keep_freed_memory()
         cfg = configuration.cfg.copy()  # instantiate resolves interpolations in place
+        runtime.take_device(cfg)
         self.cfg, self.cell = cfg, cell
         steps, batch_size = cfg.max_steps, cfg.batch_size
 
@@ -98,6 +99,7 @@ class Training:
             strategy=runtime.strategy(cfg.trainer.strategy),
             num_nodes=cfg.trainer.num_nodes,
             precision=cfg.precision,
+            deterministic="warn" if cfg.trainer.deterministic else None,
             max_steps=steps,
             val_check_interval=cfg.val_every,
             check_val_every_n_epoch=None,

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lra.config import Configuration
-from lra.environment import is_main_process, thread_count
+from lra.environment import is_main_process, local_rank, thread_count
 from lra.errors import UserError
 from lra.store.cell import Cell
 
@@ -71,6 +71,16 @@ def threads(wanted: int | None, resumed: dict | None) -> None:
 
     before = resumed["lra"]["environment"]["threads"] if resumed else None
     torch.set_num_threads(thread_count(wanted or before))
+
+
+def take_device(cfg: DictConfig) -> None:
+    """Makes the GPU of this rank torch's current one, before anything touches a GPU: else every
+    rank of a machine would open a context on the first one, and take that one's memory for its
+    own."""
+    import torch
+
+    if cfg.trainer.accelerator == "gpu" and torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
 
 
 def changed(environment: dict, resumed: dict) -> dict[str, list]:

@@ -2,7 +2,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lra.environment import forget_ranks, is_main_process, thread_count, whole_number
+from lra.environment import (
+    forget_ranks,
+    is_main_process,
+    local_rank,
+    thread_count,
+    whole_number,
+)
 from lra.errors import UserError
 from lra.machine import cores
 
@@ -11,8 +17,25 @@ ONE, TWO = (SimpleNamespace(devices=devices, num_nodes=1) for devices in (1, 2))
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "OMP_NUM_THREADS"):
+    ranks = ("RANK", "LOCAL_RANK", "SLURM_LOCALID", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE")
+    for name in (*ranks, "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "variables, rank",
+    [
+        ({}, 0),
+        ({"LOCAL_RANK": "3", "WORLD_SIZE": "4"}, 3),
+        ({"LOCAL_RANK": "3", "WORLD_SIZE": "1"}, 0),
+        ({"SLURM_LOCALID": "2", "SLURM_NTASKS": "8"}, 2),
+        ({"SLURM_LOCALID": "2"}, 0),  # a leftover
+        ({"LOCAL_RANK": "0", "SLURM_LOCALID": "2", "SLURM_NTASKS": "8"}, 0),
+    ],
+)
+def test_a_rank_has_a_place_on_its_machine(monkeypatch, variables, rank):
+    put(monkeypatch, **variables)
+    assert local_rank() == rank
 
 
 def put(monkeypatch, **variables):

@@ -47,6 +47,8 @@ class TestEveryModel:
         with torch.autocast("cpu", torch.bfloat16):
             half = module.eval()(ids(), LENGTHS)
         assert half.isfinite().all()
+        half.float().square().sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
         torch.testing.assert_close(half.float(), module(ids(), LENGTHS), atol=0.015, rtol=0.015)
 
     @pytest.mark.proof("gradients")

@@ -26,20 +26,29 @@ def anonymous_resident() -> tuple[int, Kind]:
 
 
 class PeakMemory(pl.Callback):
-    """Measures the peak above the level when this object was made: of the CUDA allocator, or of
-    anonymous resident memory sampled at 100 Hz. A resumed run keeps its earlier peak."""
+    """Measures a peak: of the CUDA allocator above the level when training is set up, after the
+    trial steps of micro_batch=auto; or of anonymous resident memory, sampled at 100 Hz, above the
+    level when this object was made. A resumed run keeps its earlier peak."""
 
     def __init__(self, accelerator: str):
         self.cuda = accelerator == "gpu" and torch.cuda.is_available()
         self._before = 0  # peak of the attempts that this one resumes
         if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-            self._base = torch.cuda.memory_allocated()
+            self.begin()
             return
         self._base, self._kind = anonymous_resident()
         self._peak = self._base
         self._done = threading.Event()
         threading.Thread(target=self._sample, daemon=True).start()
+
+    def begin(self) -> None:
+        """Starts anew on torch's current GPU."""
+        torch.cuda.reset_peak_memory_stats()
+        self._base = torch.cuda.memory_allocated()
+
+    def setup(self, trainer, module, stage) -> None:
+        if self.cuda and stage == "fit":
+            self.begin()
 
     def _sample(self) -> None:
         while not self._done.wait(0.01):

@@ -381,9 +381,8 @@ def test_killed_half_way_and_typed_again(tmp_path):
     assert prepared(root) == whole
 
 
-@pytest.mark.parametrize(
-    "blocks", [pytest.param(400, marks=pytest.mark.slow), 1500]
-)  # while drawing; while packing
+@pytest.mark.parametrize("blocks", [400, 1500])  # while drawing; while packing
+@pytest.mark.slow
 def test_a_full_disk_half_way_is_said_and_nothing_is_lost(tmp_path, blocks):
     """A limit on the size of a file stands in for the full disk."""
     words = " ".join(f"'{word}'" for word in command(tmp_path))
@@ -401,6 +400,7 @@ def test_a_full_disk_half_way_is_said_and_nothing_is_lost(tmp_path, blocks):
     assert prepared(tmp_path)
 
 
+@pytest.mark.slow  # tests/data_prep/test_pack.py has it for a task that is faster to make
 def test_two_processes_prepare_the_same_task_at_once(tmp_path):
     children = [
         subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -59,8 +59,9 @@ def test_each_attempt_without_memory_halves_the_next(attempts, expected):
 def test_a_step_is_tried_in_a_child_process():
     cfg = config.compose(["task.variant=short", "batch_size=4"])
     assert micro_batch.fits(cfg, 4)
-    long = config.compose(["task.variant=short", "model.seq_len=100000"])
-    assert not micro_batch.fits(long, 2_000)  # 51 GB of embeddings
+    wide = ["model.d_model=1024", "model.d_ff=8", "model.n_layers=1", "model.seq_len=8000"]
+    wide = config.compose(["task.variant=short", *wide])
+    assert not micro_batch.fits(wide, 4_000)  # 131 GB of embeddings
 
 
 def test_the_batch_is_halved_until_it_fits(monkeypatch):

@@ -439,6 +439,8 @@ def test_text_and_paper_differ_in_both_schemes(opened, scheme):
     assert (light[1] > 128) == (scheme == "light")
 
 
+@pytest.mark.slow
+@pytest.mark.quiet
 def test_five_thousand_lines_load_in_two_seconds_and_8_mb(browser, tmp_path):
     lines = [
         line(f"model_{i}", 20 + i % 60, badges=["size-matched"], device=f"machine {i % 7}")
