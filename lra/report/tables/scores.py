@@ -212,6 +212,13 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "peak memory on a CPU is the resident memory, with the freed buffers that the C library "
         "keeps for the next step; lra.efficiency measures the memory in use"
     ]
+    machines = [
+        "speeds and minutes of different devices or threads do not compare: lra.efficiency measures "
+        "models side by side on one machine"
+    ]
+    several = any(
+        frame.loc[~frame["device"].isin(["-", ""]), "device"].nunique() > 1 for frame in frames
+    )
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [
         *sorted(sources),
@@ -219,6 +226,7 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         *_plateaus(chosen),
         *([OF_YOURS] if any(row.yours for row in chosen) else []),
         *(resident if on_cpu else []),
+        *(machines if several else []),
         *(sizes if any(map(not_size_matched, chosen)) else []),
         *(tied if any(frame["rank"].str.fullmatch(r"\d+-\d+").any() for frame in frames) else []),
         *(single if any((frame["sd"] == TEST_SET_ONLY).any() for frame in frames) else []),

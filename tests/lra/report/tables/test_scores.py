@@ -57,6 +57,13 @@ def test_what_memory_means_on_a_cpu_is_said():
     assert not any("C library keeps" in note for note in notes([on_gpu]))
 
 
+def test_speeds_of_several_machines_under_one_heading_are_said_not_to_compare():
+    there = row().environment | {"threads": 7}
+    other = row(model="fnet", cell="c1", environment=there)
+    assert any("threads do not compare" in note for note in notes([row(), other]))
+    assert not any("threads do not compare" in note for note in notes([row()]))
+
+
 def test_the_trivial_baselines_stand_among_the_models():
     table = only_table(
         [
