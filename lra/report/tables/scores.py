@@ -216,9 +216,7 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "speeds and minutes of different devices or threads do not compare: lra.efficiency measures "
         "models side by side on one machine"
     ]
-    several = any(
-        frame.loc[~frame["device"].isin(["-", ""]), "device"].nunique() > 1 for frame in frames
-    )
+    several = any(len(set("; ".join(f["device"]).split("; ")) - {"-"}) > 1 for f in frames)
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)
     return [
         *sorted(sources),

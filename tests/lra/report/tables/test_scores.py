@@ -59,7 +59,10 @@ def test_what_memory_means_on_a_cpu_is_said():
 
 def test_speeds_of_several_machines_under_one_heading_are_said_not_to_compare():
     there = row().environment | {"threads": 7}
-    other = row(model="fnet", cell="c1", environment=there)
+    same = row(seed=1, cell="c1", environment=there)
+    config = {"m": 1, "model": {"seq_len": 5}}
+    other = row(model="fnet", cell="c2", environment=there, config=config)
+    assert any("threads do not compare" in note for note in notes([row(), same]))
     assert any("threads do not compare" in note for note in notes([row(), other]))
     assert not any("threads do not compare" in note for note in notes([row()]))
 
