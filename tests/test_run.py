@@ -417,6 +417,7 @@ def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     result = run("logger=wandb", "max_steps=30", "val_every=30")
     assert result.returncode == 0, result.stderr
+    assert "WARNING" not in result.stderr
     (offline,) = run.results.glob("work/*/logs/wandb/offline-run-*")
     (row,) = run.rows()
     logged = b"".join(path.read_bytes() for path in offline.rglob("*") if path.is_file())

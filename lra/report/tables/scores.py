@@ -213,8 +213,8 @@ def notes(chosen: list[Row], made: list[Table]) -> list[str]:
         "keeps for the next step; lra.efficiency measures the memory in use"
     ]
     machines = [
-        "speeds and minutes of different devices or threads do not compare: lra.efficiency measures "
-        "models side by side on one machine"
+        "speeds and minutes of different devices or threads do not compare: lra.efficiency "
+        "measures models side by side on one machine"
     ]
     several = any(len(set("; ".join(f["device"]).split("; ")) - {"-"}) > 1 for f in frames)
     on_cpu = any(row.memory and row.memory.kind != "cuda allocator" for row in chosen)

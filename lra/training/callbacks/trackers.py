@@ -84,7 +84,10 @@ def create(configuration: Configuration, cell: Cell) -> Guarded:
         settings["tags"] = [*cfg.logger.tags, *tags]
     try:
         _offline_without_a_key()
+        Path(settings["save_dir"]).mkdir(parents=True, exist_ok=True)  # W&B warns where it is not
         inner = instantiate(cfg.logger)(**settings)
+        # Lightning hands on a setting that W&B gave up and warns of
+        vars(inner).get("_wandb_init", {}).pop("anonymous", None)
         inner.experiment  # noqa: B018  starts it, so that a failure shows here
     except Exception as error:
         kind = cfg.logger._target_.rpartition(".")[2]
