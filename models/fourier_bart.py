@@ -65,6 +65,8 @@ class FourierBartEncoder(BartEncoder):
 
     supports_gradient_checkpointing = False  # the last norm's hook would be gone
 
+    # torch.compile would pass the hook over, and make a graph for each set of lengths
+    @torch.compiler.disable
     def forward(
         self,
         input_ids: Tensor | None = None,

@@ -210,3 +210,11 @@ def test_it_loads_a_plain_folder_and_saves_one(tmp_path, batch):
 def test_settings_that_make_no_sense_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         FourierBartConfig(**SIZES, **({"filter_layers": [1]} | settings))
+
+
+@EACH_RESTORE
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_compiled_it_gives_the_same_logits(restore, batch):
+    net = fourier(filter_layers=[1], keep_ratio=0.4, restore=restore)
+    expected = logits(net, batch)
+    torch.testing.assert_close(logits(torch.compile(net, backend="eager"), batch), expected)
