@@ -8,7 +8,7 @@ with a fast baseline.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ class Projections(nn.Module):
     """The linear layers to the queries, keys and values of all heads, and back to the width D."""
 
     padding_seen = "none"
+    rotary = False  # True: queries and keys are rotated by their positions
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()
@@ -33,9 +34,10 @@ class Projections(nn.Module):
         self.qkv = nn.Linear(d_model, 3 * d_qkv)
         self.out = nn.Linear(d_qkv, d_model)
 
-    def heads(self, qkv: Tensor) -> Tensor:
+    def heads(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Splits (B, N, 3 H K) into q, k and v, each (B, H, N, K)."""
-        return rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
+        q, k, v = rearrange(qkv, "b n (three h k) -> three b h n k", three=3, h=self.n_heads)
+        return (rotated(q), rotated(k), v) if self.rotary else (q, k, v)
 
 
 class MultiHeadAttention(Projections, ABC):
@@ -77,6 +79,28 @@ def in_float32(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return wide
 
 
+def rotated(x: Tensor) -> Tensor:
+    """Turns each pair of channels (j, j + K / 2) of x (B, H, N, K) by n / 10000^(2 j / K) at
+    position n, so that q k^T depends on distances alone (RoFormer, arXiv 2104.09864; the pairs are
+    those of GPT-NeoX's code)."""
+    N, K = x.shape[-2:]
+    if K % 2:
+        raise ValueError(f"model.positions=rotary needs heads of even width, not {K}")
+    cos, sin = _turns(N, K, x.device)
+    a, b = x.float().chunk(2, dim=-1) if x.dtype == torch.bfloat16 else x.chunk(2, dim=-1)
+    cos, sin = cos.to(a.dtype), sin.to(a.dtype)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+@lru_cache(maxsize=32)
+def _turns(N: int, K: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns cosines and sines, each (N, K / 2) in float64."""
+    with torch.inference_mode(False):  # a cached tensor must serve training, too
+        rate = 10000 ** (-torch.arange(0, K, 2, dtype=torch.float64) / K)
+        angle = torch.arange(N, dtype=torch.float64)[:, None] * rate
+        return angle.cos().to(device), angle.sin().to(device)
+
+
 def split_heads(x: Tensor, n_heads: int) -> Tensor:
     return rearrange(x, "b n (h k) -> b h n k", h=n_heads)
 
@@ -104,6 +128,7 @@ class SoftmaxAttention(MultiHeadAttention):
         q = split_heads(F.linear(x[:, :1], weights[0], biases[0]), self.n_heads)
         kv = F.linear(x, weights[1], biases[1])
         k, v = rearrange(kv, "b n (two h k) -> two b h n k", two=2, h=self.n_heads)
+        k = rotated(k) if self.rotary else k  # q is at position 0, which does not turn
         return self.out(merge_heads(self.attend(q, k, v, mask)))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

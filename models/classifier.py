@@ -6,8 +6,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from models.attention import Projections
 from models.dropout import on_cpu
 from models.embedding import Embedding
+from models.norm import BatchNorm
+from models.norm import norm as make_norm
 from models.parts import apart
 
 
@@ -20,6 +23,22 @@ def pool(x: Tensor, mask: Tensor) -> Tensor:
     """Returns the mean over the real positions: x (B, N, D), mask (B, N) -> (B, D)."""
     weight = mask[..., None].to(x.dtype)
     return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def last(x: Tensor, mask: Tensor) -> Tensor:
+    """Returns the last real position: x (B, N, D), mask (B, N) -> (B, D)."""
+    index = (mask.sum(1) - 1).clamp(min=0)
+    return x[torch.arange(len(x), device=x.device), index]
+
+
+def rotate(mixer: nn.Module) -> None:
+    """Makes a mixer rotate its queries and keys by their positions."""
+    if not isinstance(mixer, Projections):
+        raise ValueError(
+            "model.positions=rotary rotates the queries and keys of models/attention.py, which "
+            f"{type(mixer).__name__} has not: choose learned, sinusoidal or none"
+        )
+    mixer.rotary = True
 
 
 class Classifier(nn.Module):
@@ -50,10 +69,13 @@ class Classifier(nn.Module):
         padding_token: bool = False,
         init_std: float = 0.02,
         dropout: float = 0.0,
+        norm: str = "layer",
+        prenorm: bool = True,
+        tied_dropout: bool = False,
     ):
         super().__init__()
-        if pooling not in ("mean", "cls"):
-            raise ValueError(f"model.pooling={pooling}: choose mean or cls")
+        if pooling not in ("mean", "cls", "last"):
+            raise ValueError(f"model.pooling={pooling}: choose mean, cls or last")
         self.pooling, self.documents = pooling, documents
         self.embedding = Embedding(
             d_model,
@@ -65,11 +87,16 @@ class Classifier(nn.Module):
             padding_token=padding_token,
             init_std=init_std,
             dropout=dropout,
+            tied_dropout=tied_dropout,
         )
         self.blocks = nn.ModuleList([block(d_model, layer=layer) for layer in range(n_layers)])
         for last in self.blocks[-1:]:
             last.only_first = pooling == "cls"
-        self.norm = nn.LayerNorm(d_model)
+        if positions == "rotary":
+            for layer in self.blocks:
+                rotate(layer.mixer)
+        # after a post-norm block x is normed already
+        self.norm = make_norm(norm, d_model) if prenorm else None
         self.head = nn.Sequential(
             nn.Linear(d_model * (4 if documents == 2 else 1), d_ff),
             nn.ReLU(),
@@ -94,9 +121,13 @@ class Classifier(nn.Module):
 
     def read(self, x: Tensor, mask: Tensor) -> Tensor:
         """Pools the encoder's output, (B, N, D) -> (B, D)."""
+        if self.pooling == "cls" and not isinstance(self.norm, BatchNorm):
+            x, mask = x[:, :1], mask[:, :1]
+        if self.norm is not None:
+            x = self.norm(x, mask)
         if self.pooling == "cls":
-            return self.norm(x[:, 0])
-        return pool(self.norm(x), mask)
+            return x[:, 0]
+        return pool(x, mask) if self.pooling == "mean" else last(x, mask)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         u = self.encode(rearrange(ids, "b p n -> (b p) n"), rearrange(lengths, "b p -> (b p)"))

@@ -14,26 +14,30 @@ class Dropout(nn.Module):
     from the rounded p.
     """
 
-    def __init__(self, p: float, *, inplace: bool = False):
+    def __init__(self, p: float, *, inplace: bool = False, tied: bool = False):
         """inplace: overwrites x on CPU. Only for an x that no gradient needs, such as the output of
-        a GELU, whose gradient needs its input alone."""
+        a GELU, whose gradient needs its input alone. tied: one draw for all positions of a
+        sequence, x (B, N, D)."""
         super().__init__()
         if not 0 <= p <= 0.9999:
             raise ValueError(f"dropout={p}: choose a probability from 0 to 0.9999")
-        self.p, self.inplace = p, inplace
+        self.p, self.inplace, self.tied = p, inplace, tied
         self.dropped = round(p * 2**16)  # of 2^16 equally likely words
         self.scale = 2**16 / (2**16 - self.dropped)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        if self.tied:
+            return x * F.dropout(x.new_ones(x.shape[0], 1, *x.shape[2:]), self.p)
         if not on_cpu(x):
             return F.dropout(x, self.p)
         return Drop.apply(x, stays(x.shape, self.dropped), self.scale, self.inplace)
 
     def add(self, residual: Tensor, x: Tensor) -> Tensor:
         """Returns residual + dropout(x), in one pass over both on CPU."""
-        if not self.training or self.p == 0 or not on_cpu(x) or x.dtype != residual.dtype:
+        plain = self.tied or not on_cpu(x) or x.dtype != residual.dtype
+        if not self.training or self.p == 0 or plain:
             return residual + self(x)
         return AddDropped.apply(residual, x, stays(x.shape, self.dropped), self.scale)
 

@@ -42,10 +42,11 @@ class Embedding(nn.Module):
         padding_token: bool = False,
         init_std: float = 0.02,
         dropout: float = 0.0,
+        tied_dropout: bool = False,
     ):
         super().__init__()
-        if positions not in ("learned", "sinusoidal", "none"):
-            raise ValueError(f"positions={positions}: choose learned, sinusoidal or none")
+        if positions not in ("learned", "sinusoidal", "rotary", "none"):
+            raise ValueError(f"positions={positions}: choose learned, sinusoidal, rotary or none")
         self.seq_len, self.vocab_size, self.padding_token = seq_len, vocab_size, padding_token
         if input == "tokens":
             self.tokens = nn.Embedding(vocab_size + padding_token, d_model)
@@ -63,8 +64,8 @@ class Embedding(nn.Module):
         elif positions == "sinusoidal":
             self.register_buffer("positions", sinusoidal_positions(seq_len + cls, d_model))
         else:
-            self.positions = None
-        self.dropout = Dropout(dropout)
+            self.positions = None  # rotary: where queries and keys are (models/attention.py)
+        self.dropout = Dropout(dropout, tied=tied_dropout)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         B, N = ids.shape

@@ -227,14 +227,14 @@ class FourierBlock(Block):
     def over_parts(self, parts: list[Part], N: int) -> tuple[list[Part], int]:
         if not self.filters:
             return super().over_parts(parts, N)
-        x, mask = self.shorten(*joined([(self.norm1(x), mask) for x, mask in parts], N))
+        x, mask = self.shorten(*joined([(self.before(x, mask), mask) for x, mask in parts], N))
         parts = apart(x, mask) if self.cuts_again else [(x, mask)]
         return [self.rest(x, self.mixer(x, mask), mask) for x, mask in parts], x.shape[1]
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not self.filters:
             return super().forward(x, mask)
-        x, mask = self.shorten(self.norm1(x), mask)
+        x, mask = self.shorten(self.before(x, mask), mask)
         return self.rest(x, self.mixer(x, mask), mask)
 
     def shorten(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -72,9 +72,9 @@ class LunaBlock(Block):
         else:
             p, x = x.tensor_split([self.packed_length], dim=1)
             mask = mask[:, self.packed_length :]
-        unpacked, packed = self.mixer(self.norm1(x), self.norm_p(p), mask)
+        unpacked, packed = self.mixer(self.before(x, mask), self.norm_p(p), mask)
         if self.last:
             return self.rest(x, unpacked, mask)
-        x = self.feed_forward(self.dropout.add(x, unpacked))
+        x, mask = self.rest(x, unpacked, mask)
         p = self.dropout.add(p, packed)
         return torch.cat([p, x], dim=1), F.pad(mask, (self.packed_length, 0), value=True)

@@ -155,8 +155,16 @@ def laplace(x: Tensor) -> Tensor:
 class MegaBlock(Block):
     padding_seen = None
 
+    def __init__(self, d_model: int, *, prenorm: bool = True, **block):
+        super().__init__(d_model, prenorm=prenorm, **block)
+        if not prenorm:
+            raise ValueError(
+                "model.prenorm=false: Mega's gate, which takes the place of the sum, "
+                "reads a normed input"
+            )
+
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.mixer(self.norm1(x), mask, residual=x)
+        x = self.mixer(self.before(x, mask), mask, residual=x)
         if self.only_first:
             x, mask = x[:, :1], mask[:, :1]
-        return self.feed_forward(x), mask
+        return self.feed_forward(x, mask), mask

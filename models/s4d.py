@@ -9,11 +9,15 @@ It is computed as a convolution with K_l = 2 Re(sum_j C_j (exp(dt A_j) - 1) / A_
 once forwards and, with another C, once backwards. GELU and a gated linear unit then mix the
 channels.
 
+kernel_lr gives A and dt a learning rate of their own, without weight decay, as the authors' option
+lr does. Two options tune the bias towards low frequencies (Yu et al., arXiv 2410.02035, code:
+AnnanYu/FreqBiasSSM): alpha scales Im A at the start, and frequency_exponent=true multiplies the
+spectrum of the convolution by (1 + k / (2 L))^s, s learned for each channel from 0.
+
 Differences from the authors' code (state-spaces/s4@2ed46fc, models/s4/s4d.py, which has one
-direction, and models/s4/s4.py, which has both): A and dt learn at the rate of all other parameters
-(its option lr lowers theirs) and decay with them; nothing is dropped between GELU and the linear
-unit; the mixer is part of this trunk's block, which has an MLP; padding is zeroed, so that it adds
-nothing to a state.
+direction, and models/s4/s4.py, which has both): without kernel_lr, A and dt learn and decay as all
+other parameters; nothing is dropped between GELU and the linear unit; padding is zeroed, so that it
+adds nothing to a state. model.mlp=false leaves out this trunk's MLP, which theirs has not.
 """
 
 import math
@@ -23,13 +27,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.convolution import LongKernels, sum_of_powers
+from models.learning import learns
 from models.parts import zero_padding
 
 
 class S4D(LongKernels):
     padding_seen = "none"
 
-    def __init__(self, d_model: int, *, d_state: int, dt_min: float = 0.001, dt_max: float = 0.1):
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        d_state: int,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        alpha: float = 1.0,
+        kernel_lr: float | None = None,
+    ):
         super().__init__()
         if d_state < 2 or d_state % 2:
             raise ValueError(f"d_state={d_state}: choose an even number")
@@ -37,9 +51,11 @@ class S4D(LongKernels):
             raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: choose 0 < dt_min <= dt_max")
         S = d_state // 2
         log_dt = torch.rand(d_model) * (math.log(dt_max) - math.log(dt_min)) + math.log(dt_min)
-        self.log_dt = nn.Parameter(log_dt)
-        self.log_a_real = nn.Parameter(torch.full((d_model, S), math.log(0.5)))
-        self.a_imag = nn.Parameter(math.pi * torch.arange(float(S)).repeat(d_model, 1))
+        imag = alpha * math.pi * torch.arange(float(S)).repeat(d_model, 1)
+        slow = {} if kernel_lr is None else {"lr": kernel_lr, "weight_decay": 0.0}
+        self.log_dt = learns(nn.Parameter(log_dt), **slow)
+        self.log_a_real = learns(nn.Parameter(torch.full((d_model, S), math.log(0.5))), **slow)
+        self.a_imag = learns(nn.Parameter(imag), **slow)
         self.c = nn.Parameter(torch.randn(2, d_model, S, 2) * 0.5**0.5)  # directions; re, im
         self.d = nn.Parameter(torch.randn(d_model))
         self.out = nn.Linear(d_model, 2 * d_model)

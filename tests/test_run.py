@@ -411,6 +411,21 @@ def test_the_paper_presets_train(run, model):
     assert row.select == ("best_val" if model == "fourier" else "last")
 
 
+def test_kernels_learn_at_a_rate_of_their_own_and_the_row_says_so(run):
+    words = ["model=s4d", "model.block.mixer.kernel_lr=0.001", "model.norm=batch"]
+    done = run(*words, "optim.weight_decay=0.05")
+    assert done.returncode == 0, done.stderr
+    (row,) = run.rows()
+    assert [(g["lr"], g["weight_decay"]) for g in row.optimiser] == [
+        (row.config["optim"]["lr"], 0.05),
+        (0.001, 0.0),
+    ]
+    assert sum(group["parameters"] for group in row.optimiser) == row.parameters
+    refused = run(*words, "trainer.micro_batch=1", "rerun=true")
+    assert refused.returncode == 1
+    assert "model.norm=batch takes its statistics over the whole batch" in refused.stderr
+
+
 def test_wandb_works_offline_without_an_account(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

@@ -63,7 +63,15 @@ ELSEWHERE = {"model.net", "task.variants"}
 
 # Settings that came after the first rows of this scheme: full key -> the value that means what was
 # done before there was a choice. At that value they are left out. A null needs no line here.
-ADDED: dict[str, Any] = {}
+_BLOCK = {"norm": "layer", "prenorm": True, "tied_dropout": False}
+ADDED: dict[str, Any] = {
+    "optim.decay_norms": True,
+    "model.mlp": True,
+    "model.block.mlp": True,
+    **{f"model.{key}": value for key, value in _BLOCK.items()},
+    **{f"model.block.{key}": value for key, value in _BLOCK.items()},
+    **{f"model.net.{key}": value for key, value in _BLOCK.items()},
+}
 
 # Words that choose among the protocol's own configurations: alone, they modify nothing.
 CHOICES = {"task", "task.variant", "objective", "model", "filter", "protocol", "seed", "init"}

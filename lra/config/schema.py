@@ -49,9 +49,10 @@ class Optim(Group):
 
     lr: PositiveFloat
     warmup: Share
-    decay: Literal["linear", "rsqrt", "cosine"]
+    decay: Literal["linear", "rsqrt", "cosine", "cosine_to_zero"]
     start_factor: Share
     weight_decay: NonNegativeFloat
+    decay_norms: bool
     betas: tuple[Probability, Probability]
     eps: PositiveFloat
     clip: PositiveFloat | None
@@ -108,6 +109,10 @@ class Trunk(Sizes):
     d_qkv: PositiveInt | None
     init_std: NonNegativeFloat
     padding_token: bool
+    norm: Literal["layer", "batch", "rms"]
+    prenorm: bool
+    mlp: bool
+    tied_dropout: bool
 
 
 class Filter(BaseModel):

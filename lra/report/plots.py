@@ -402,7 +402,7 @@ def spectra(path: Path, data_cfg) -> Figure:
         for layer, block in enumerate(net.blocks):
             entering.append(x[0].double().numpy())
             if isinstance(block, FourierBlock) and block.filters:
-                normed = block.norm1(x)
+                normed = block.before(x, mask)
                 real = normed * mask[..., None] if block.padding == "zero" else normed
                 short, _ = block.shorten(normed, mask)
                 filtered[layer] = real[0].double().numpy(), short[0].double().numpy()

@@ -116,6 +116,8 @@ class Row(Record):
     # cost
     cost: str | None = None  # how time grows with the length N, as the method claims
     parameters: int | None = None
+    # of each group of parameters: how many they are, and their lr and weight_decay; None: one group
+    optimiser: list[dict[str, float]] | None = None
     transformer_parameters: int | None = None  # the transformer's at the same sizes
     train_seconds: float | None = None  # without evaluation, over all resumes
     speed: Speed = Speed()

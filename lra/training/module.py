@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lra.objective import Batch, Objective, Score
 from lra.objective.base import Predictions
+from models.learning import own_settings
 
 
 def seed_everything(*key: int) -> None:
@@ -99,7 +100,7 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(
-            self.parameters(),
+            self.groups(),
             lr=self.optim.lr,
             betas=tuple(self.optim.betas),
             eps=self.optim.eps,
@@ -112,9 +113,33 @@ class Learner(pl.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def groups(self) -> list[dict[str, Any]]:
+        """Returns the parameters in groups of one learning rate and weight decay each.
+
+        A parameter may say its own (models/learning.py). With optim.decay_norms=false vectors,
+        which are norms and biases, do not decay.
+        """
+        found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            decays = self.optim.decay_norms or parameter.ndim > 1
+            settings = {
+                "lr": self.optim.lr,
+                "weight_decay": self.optim.weight_decay if decays else 0.0,
+            } | own_settings(parameter)
+            found.setdefault((settings["lr"], settings["weight_decay"]), []).append(parameter)
+        return [{"params": ps, "lr": lr, "weight_decay": wd} for (lr, wd), ps in found.items()]
+
+    def own_settings(self) -> list[dict[str, float]] | None:
+        """Returns each group's lr, weight_decay and number of values; None where all are alike."""
+        found = []
+        for group in self.groups():
+            parameters = group.pop("params")
+            found.append(group | {"parameters": sum(p.numel() for p in parameters)})
+        return found if len(found) > 1 else None
+
     def learning_rate_factor(self, step: int) -> float:
         """Returns the share of lr at a step: a linear warm-up to 1, then a line to 0, half a cosine
-        towards 0, or 1 / sqrt(step), scaled to 1 at the end of the warm-up."""
+        towards 0 or (cosine_to_zero) to 0, or 1 / sqrt(step), scaled to 1 at the warm-up's end."""
         warmup = max(1, round(self.optim.warmup * self.max_steps))
         if step < warmup:
             return self.optim.start_factor + (1 - self.optim.start_factor) * (step + 1) / warmup
@@ -122,6 +147,8 @@ class Learner(pl.LightningModule):
             return (warmup / (step + 1)) ** 0.5
         if self.optim.decay == "cosine":  # over all steps, counted from the warm-up's end: LRA's
             return 0.5 * (1 + math.cos(math.pi * (step - warmup) / self.max_steps))
+        if self.optim.decay == "cosine_to_zero":
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.max_steps - warmup)))
         return max(0.0, (self.max_steps - step) / max(1, self.max_steps - warmup))
 
     def _start(self) -> None:

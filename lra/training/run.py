@@ -25,6 +25,7 @@ from lra.training.interrupt import StopSignal
 from lra.training.micro_batch import choose as choose_micro_batch
 from lra.training.module import Learner, seed_everything
 from lra.training.network import count_parameters, save, transformer_parameters
+from models.norm import BatchNorm
 
 
 class Training:
@@ -128,6 +129,11 @@ class Training:
             net, objective, cfg.optim, max_steps=steps, seed=cfg.seed, micro_batch=micro_batch
         )
         way = {"devices": ranks, "micro_batch": micro_batch}
+        if micro_batch and any(isinstance(part, BatchNorm) for part in net.modules()):
+            raise UserError(
+                "model.norm=batch takes its statistics over the whole batch: leave "
+                "trainer.micro_batch out."
+            )
         if cfg.trainer.compile:
             net.compile()
             way["compile"] = True
@@ -160,6 +166,7 @@ class Training:
         return {
             "environment": self.environment,
             "parameters": self.parameters,
+            "optimiser": self.module.own_settings(),
             "transformer_parameters": self.transformer_parameters,
             "train_seconds": self.stopwatch.train_seconds,
             "last_step": self.trainer.global_step,

@@ -11,7 +11,7 @@ from lra.errors import UserError
     [
         ("task.variant=shrt", "Did you mean short"),
         ("seed=-1", "seed=-1"),
-        ("optim.decay=steps", "'linear', 'rsqrt' or 'cosine'"),
+        ("optim.decay=steps", "'linear', 'rsqrt', 'cosine' or 'cosine_to_zero'"),
         ("batch_size=0", "batch_size=0"),
         ("+optim.momentum=1", "optim.momentum"),
         ("precision=16", "bf16-mixed"),

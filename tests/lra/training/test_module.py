@@ -8,6 +8,7 @@ from lra import config
 from lra.objective import Batch
 from lra.objective.classification import Classification
 from lra.training.module import Learner, seed_everything
+from models.learning import learns
 
 
 def module(max_steps=100, **optim):
@@ -35,6 +36,35 @@ def test_the_rsqrt_schedule_is_lras():
     factor = module(max_steps=5000, warmup=0.2, decay="rsqrt").learning_rate_factor
     assert factor(499) == 0.5
     assert factor(3999) == pytest.approx((1000 / 4000) ** 0.5)
+
+
+def test_a_cosine_may_end_at_zero():
+    factor = module(warmup=0.1, decay="cosine_to_zero").learning_rate_factor
+    assert factor(9) == factor(10) == 1.0
+    assert factor(55) == pytest.approx(0.5)
+    assert factor(100) == pytest.approx(0.0, abs=1e-12)
+    assert module(warmup=0.1, decay="cosine").learning_rate_factor(100) > 0.02
+
+
+def test_parameters_learn_at_their_own_rates():
+    it = module(lr=0.01, weight_decay=0.1, warmup=0)
+    assert it.own_settings() is None
+    learns(it.net.bias, lr=0.001, weight_decay=0.0)
+    assert it.own_settings() == [
+        {"lr": 0.01, "weight_decay": 0.1, "parameters": 4},
+        {"lr": 0.001, "weight_decay": 0.0, "parameters": 2},
+    ]
+    made = it.configure_optimizers()
+    for step, factor in enumerate((1.0, 1.0, 98 / 99)):
+        rates = [group["lr"] for group in made["optimizer"].param_groups]
+        assert rates == pytest.approx([0.01 * factor, 0.001 * factor]), step
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+
+
+def test_norms_and_biases_may_be_spared_the_decay():
+    it = module(lr=0.01, weight_decay=0.1, warmup=0, decay_norms="false")
+    assert [(g["weight_decay"], g["parameters"]) for g in it.own_settings()] == [(0.1, 4), (0.0, 2)]
 
 
 def test_the_gradient_is_clipped_to_its_norm():
