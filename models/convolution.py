@@ -1,13 +1,20 @@
-"""Convolutions as long as the sequence, for the models that compute one: S4D, LRU and Mega."""
+"""Convolutions as long as the sequence, and linear recurrences computed as such."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.dropout import on_cpu
+from models.dropout import Dropout, on_cpu
+from models.parts import zero_padding
+
+
+def default_device() -> torch.device:
+    """Returns the device on which a module that is built now has its parameters."""
+    return torch.empty(0).device
 
 
 class LongKernels(nn.Module, ABC):
@@ -37,6 +44,54 @@ class LongKernels(nn.Module, ABC):
             yield
         finally:
             self._shared = None
+
+
+class GatedConvolution(LongKernels):
+    """The layer around a long convolution that state-space models share:
+
+    GLU(W dropout(gelu(K * x + d x))), with x zero at padding. A subclass makes its kernels, and
+    calls `finish` at the end of its constructor.
+    """
+
+    padding_seen = "none"
+
+    def finish(self, d_model: int, dropout: float | None, tied_dropout: bool = False) -> None:
+        self.d = nn.Parameter(torch.randn(d_model))
+        self.dropout = Dropout(dropout or 0.0, tied=tied_dropout)
+        self.out = nn.Linear(d_model, 2 * d_model)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = zero_padding(x, mask)
+        with torch.autocast(x.device.type, enabled=False):
+            y = self.convolved(x)
+        y = self.dropout(F.gelu(torch.addcmul(y, x, self.d)))
+        return F.glu(self.out(y))
+
+
+def both_ways(kernels: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Returns kernels (2, D, L) as `kernels` does, cut or filled with zeros to a length.
+
+    Both directions would count the position itself: backwards starts at the next one.
+    """
+    forwards, backwards = F.pad(kernels, (0, max(0, length - kernels.shape[-1])))[..., :length]
+    return forwards, F.pad(backwards, (1, 0))[:, :-1]
+
+
+def recurrence(u: Tensor, log_ratio: Tensor) -> Tensor:
+    """Returns the states of s_n = exp(log_ratio) s_{n-1} + u_n, run forwards, then backwards.
+
+    u (B, S, N) and log_ratio (S,) are complex -> (B, 2 S, N). Computed as a convolution with the
+    powers of exp(log_ratio).
+    """
+    S, N = u.shape[1:]
+    powers = torch.exp(log_ratio[:, None] * torch.arange(N, device=u.device))  # (S, N)
+    size = fft_size(2 * N - 1)
+    spectrum = torch.fft.fft(u, n=size)  # (B, S, size)
+    forwards = torch.fft.fft(powers, n=size)
+    # Backwards, the kernel at -l is lambda^l: this is the transform of the reversed powers.
+    backwards = torch.fft.fft(powers.conj(), n=size).conj()
+    both = torch.cat([spectrum * forwards, spectrum * backwards], dim=1)
+    return torch.fft.ifft(both)[..., :N]
 
 
 def long_convolution(x: Tensor, after: Tensor, before: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import at_least
-from models.convolution import fft_size
+from models.convolution import recurrence
 from models.parts import zero_padding
 
 
@@ -60,15 +60,8 @@ class LRU(nn.Module):
 
     def states(self, u: Tensor) -> Tensor:
         """Maps B u (B, N, 2 S) to states (B, N, 4 S): all real parts, then all imaginary parts."""
-        N, S = u.shape[1], len(self.nu)
+        S = len(self.nu)
         u = torch.complex(*u.transpose(1, 2).split(S, dim=1)) * self.log_gamma.exp()[:, None]
         log_lambda = torch.complex(-self.nu.exp(), self.theta.exp())
-        powers = torch.exp(log_lambda[:, None] * torch.arange(N, device=u.device))  # (S, N)
-        size = fft_size(2 * N - 1)
-        spectrum = torch.fft.fft(u, n=size)  # (B, S, size)
-        forwards = torch.fft.fft(powers, n=size)
-        # Backwards, the kernel at -l is lambda^l: this is the transform of the reversed powers.
-        backwards = torch.fft.fft(powers.conj(), n=size).conj()
-        both = torch.cat([spectrum * forwards, spectrum * backwards], dim=1)
-        s = torch.fft.ifft(both)[..., :N].transpose(1, 2)
+        s = recurrence(u, log_lambda).transpose(1, 2)
         return torch.cat([s.real, s.imag], dim=-1)

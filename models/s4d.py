@@ -10,30 +10,26 @@ once forwards and, with another C, once backwards. GELU and a gated linear unit 
 channels.
 
 kernel_lr gives A and dt a learning rate of their own, without weight decay, as the authors' option
-lr does. Two options tune the bias towards low frequencies (Yu et al., arXiv 2410.02035, code:
-AnnanYu/FreqBiasSSM): alpha scales Im A at the start, and frequency_exponent=true multiplies the
-spectrum of the convolution by (1 + k / (2 L))^s, s learned for each channel from 0.
+lr does. alpha scales Im A at the start, which tunes the bias towards low frequencies (Yu et al.,
+arXiv 2410.02035); their second option, a learned exponent of the spectrum, is not here.
 
 Differences from the authors' code (state-spaces/s4@2ed46fc, models/s4/s4d.py, which has one
 direction, and models/s4/s4.py, which has both): without kernel_lr, A and dt learn and decay as all
-other parameters; nothing is dropped between GELU and the linear unit; padding is zeroed, so that it
-adds nothing to a state. model.mlp=false leaves out this trunk's MLP, which theirs has not.
+other parameters; without dropout nothing is dropped between GELU and the linear unit; padding is
+zeroed, so that it adds nothing to a state. model.mlp=false leaves out this trunk's MLP, which
+theirs has not.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.convolution import LongKernels, sum_of_powers
+from models.convolution import GatedConvolution, both_ways, sum_of_powers
 from models.learning import learns
-from models.parts import zero_padding
 
 
-class S4D(LongKernels):
-    padding_seen = "none"
-
+class S4D(GatedConvolution):
     def __init__(
         self,
         d_model: int,
@@ -43,6 +39,8 @@ class S4D(LongKernels):
         dt_max: float = 0.1,
         alpha: float = 1.0,
         kernel_lr: float | None = None,
+        dropout: float | None = None,
+        tied_dropout: bool | None = None,
     ):
         super().__init__()
         if d_state < 2 or d_state % 2:
@@ -57,20 +55,10 @@ class S4D(LongKernels):
         self.log_a_real = learns(nn.Parameter(torch.full((d_model, S), math.log(0.5))), **slow)
         self.a_imag = learns(nn.Parameter(imag), **slow)
         self.c = nn.Parameter(torch.randn(2, d_model, S, 2) * 0.5**0.5)  # directions; re, im
-        self.d = nn.Parameter(torch.randn(d_model))
-        self.out = nn.Linear(d_model, 2 * d_model)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = zero_padding(x, mask)
-        with torch.autocast(x.device.type, enabled=False):
-            y = self.convolved(x)
-        y = F.gelu(torch.addcmul(y, x, self.d))
-        return F.glu(self.out(y))
+        self.finish(d_model, dropout, bool(tied_dropout))
 
     def kernels(self, length: int) -> tuple[Tensor, Tensor]:
         a = torch.complex(-self.log_a_real.exp(), self.a_imag)
         dt_a = a * self.log_dt.exp()[:, None]
         weight = torch.view_as_complex(self.c) * torch.expm1(dt_a) / a  # (2, D, S)
-        forwards, backwards = 2 * sum_of_powers(weight, dt_a, length)
-        # Both directions would count the position itself: backwards starts at the next one.
-        return forwards, F.pad(backwards, (1, 0))[:, :-1]
+        return both_ways(2 * sum_of_powers(weight, dt_a, length), length)

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.oracles import recurrences
 from tests.oracles.attention import each_head
 
 LENGTHS = (23, 14, 5, 1)
@@ -60,6 +62,16 @@ def assert_mixes_as(module: nn.Module, oracle: Callable[..., Tensor], atol: floa
         y = oracle(x[i, :n])
         rows.append(torch.cat([y, y.new_zeros(x.shape[1] - n, y.shape[1])]))
     assert_same(ours, torch.stack(rows), [x, *module.parameters()], atol)
+
+
+def gated(module, kernels: Callable[[], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Returns the definition of the layer around the convolution with kernels(), (2, D, L)."""
+
+    def oracle(x: Tensor) -> Tensor:
+        y = recurrences.convolution(x, kernels(), module.d)
+        return F.glu(F.gelu(y) @ module.out.weight.T + module.out.bias)
+
+    return oracle
 
 
 def module_parameters(module: nn.Module) -> list[nn.Parameter]:

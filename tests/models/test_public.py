@@ -26,6 +26,7 @@ from models.nystromformer import NystromAttention
 from models.performer import PerformerAttention
 from models.reformer import LSHAttention
 from models.s4d import S4D
+from models.s5 import S5
 from models.sinkhorn import SinkhornAttention, sinkhorn
 from tests.models.agree import assert_same, heads, sequences
 
@@ -454,6 +455,27 @@ def test_s4d(model):
         channels.append(after + F.pad(before[:, 1:], (0, 0, 0, 1)))
     y = F.glu(ours.out(F.gelu(torch.cat(channels, dim=-1))))
     assert_same(ours(x, mask), y, [x])
+
+
+@public("s5")
+def test_s5(model):
+    code = package("s5")
+    ours = S5(4, d_state=8, blocks=2).double().eval()
+    x, mask = sequences(lengths=(23, 23), D=4)
+
+    def system(direction):
+        """Returns theirs with our weights of one direction."""
+        theirs = code.S5(4, state_width=4, bcInit="dense").double().seq
+        theirs.Lambda.data = torch.complex(ours.a_real, ours.a_imag).detach()
+        theirs.B.data = ours.b.detach()
+        # Theirs adds no conjugate states, so C is doubled.
+        theirs.C.data = 2 * torch.view_as_complex(ours.c[direction]).detach()
+        theirs.D.data = (1 - direction) * ours.d.detach()
+        theirs.log_step.data = ours.log_dt.detach().view_as(theirs.log_step)
+        return lambda u: torch.stack([theirs(row) for row in u])
+
+    y = system(0)(x) + system(1)(x.flip(1)).flip(1)
+    assert_same(ours(x, mask), y * ours.out(F.gelu(y)).sigmoid(), [x])
 
 
 @pytest.fixture

@@ -94,3 +94,65 @@ def mega(x: Tensor, residual: Tensor, w: dict[str, Tensor], *, attention: str, c
 
 def normal_distribution(x: Tensor) -> Tensor:
     return torch.distributions.Normal(math.sqrt(0.5), math.sqrt(0.25 / math.pi)).cdf(x)
+
+
+def convolution(x: Tensor, kernels: Tensor, d: Tensor) -> Tensor:
+    """Returns y_n = sum_{l >= 0} k0_l x_{n - l} + sum_{l >= 1} k1_{l - 1} x_{n + l} + d x_n.
+
+    x (n, D), kernels (2, D, at least n).
+    """
+    n = len(x)
+    rows = []
+    for i in range(n):
+        y = d * x[i]
+        for j in range(n):
+            if j <= i:
+                y = y + kernels[0, :, i - j] * x[j]
+            else:
+                y = y + kernels[1, :, j - i - 1] * x[j]
+        rows.append(y)
+    return torch.stack(rows)
+
+
+def s4_kernels(dt, a, b, p, c, length: int) -> Tensor:
+    """Returns C Abar^l Bbar for l < length, (2, D, length): dt (D, 1), a, b and p (D, S), and
+    c (2, D, S) = C (1 - Abar^length), by dense matrices, channel by channel."""
+    found = torch.zeros(2, len(a), length, dtype=torch.float64)
+    rows = []
+    for z in range(2):
+        channels = []
+        for i in range(len(a)):
+            both = [torch.cat([v[i], v[i].conj()]) for v in (a, b, p, c[z])]
+            A = torch.diag(both[0]) - torch.outer(both[2], both[2].conj())
+            eye = torch.eye(len(A), dtype=A.dtype)
+            back = torch.linalg.inv(eye - dt[i] / 2 * A)
+            step, into = back @ (eye + dt[i] / 2 * A), back @ (dt[i] * both[1])
+            power = torch.linalg.matrix_power(step, length)
+            row = torch.linalg.solve((eye - power).T, both[3])  # C
+            values, state = [], into
+            for _ in range(length):
+                values.append((row @ state).real)
+                state = step @ state
+            channels.append(torch.stack(values))
+        rows.append(torch.stack(channels))
+    return found + torch.stack(rows)
+
+
+def s5(x: Tensor, a, log_dt, b, c, d) -> Tensor:
+    """Maps x (n, D) to y (n, D): a (S,), b (S, D), c (2, D, S) complex."""
+    ratio = (a * log_dt.exp()).exp()
+    u = x.to(b.dtype) @ ((ratio - 1) / a * b.T)  # (n, S)
+    forwards, backwards = run(ratio, u), run(ratio, u.flip(0)).flip(0)
+    return 2 * (forwards @ c[0].T + backwards @ c[1].T).real + d * x
+
+
+def stretched(w: Tensor, factor: int) -> Tensor:
+    """Returns w (.., K) linearly interpolated to (.., K factor), each value in the middle of its
+    stretch, constant beyond the first and the last."""
+    columns = []
+    for j in range(w.shape[-1] * factor):
+        at = min(max((j + 0.5) / factor - 0.5, 0), w.shape[-1] - 1)
+        low = int(at)
+        high = min(low + 1, w.shape[-1] - 1)
+        columns.append(w[..., low] * (low + 1 - at) + w[..., high] * (at - low))
+    return torch.stack(columns, dim=-1)

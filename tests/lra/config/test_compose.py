@@ -59,6 +59,7 @@ def test_models_are_called_as_their_files():
 NOT_SIZE_MATCHED = {
     "fnet": "no weights at all",
     "linformer": "a projection of the sequence, features x N",
+    "longconv": "kernels as long as the sequence",
     "longformer": "projections of their own for global tokens",
     "mega": "gates, and a bias for each distance",
     "synthesizer": "a key for each position",
