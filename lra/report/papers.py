@@ -45,6 +45,10 @@ PAPERS = {
     "nystromformer": Paper(
         "Nystromformer, LRA table (Xiong et al. 2021, arXiv 2102.03902)", "mlpen/Nystromformer"
     ),
+    # in Nystromformer's setting of 2 layers
+    "flashattention": Paper(
+        "FlashAttention, Table 3 (Dao et al. 2022, arXiv 2205.14135)", "mlpen/Nystromformer"
+    ),
 }
 
 
