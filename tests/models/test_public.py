@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.attention import SoftmaxAttention
 from models.bigbird import BigBirdAttention
 from models.fnet import FourierMixing
+from models.hrrformer import HolographicAttention
 from models.informer import ProbSparseAttention
 from models.linear_transformer import LinearAttention
 from models.linformer import LinformerAttention
@@ -455,6 +456,17 @@ def test_s4d(model):
         channels.append(after + F.pad(before[:, 1:], (0, 0, 0, 1)))
     y = F.glu(ours.out(F.gelu(torch.cat(channels, dim=-1))))
     assert_same(ours(x, mask), y, [x])
+
+
+@public("hrrformer")
+def test_hrrformer(model):
+    code = package("HRR.with_pytorch")
+    ours = HolographicAttention(8, n_heads=2).double().eval()
+    q, k, v, mask = heads(lengths=(23, 23))
+    bound = code.binding(k, v, dim=-1).sum(2, keepdim=True)
+    found = code.unbinding(bound, q, dim=-1)
+    weights = code.cosine_similarity(v, found, dim=-1, keepdim=True).softmax(2)
+    assert_same(ours.attend(q, k, v, mask), weights * v, [q, k, v])
 
 
 @public("s5")

@@ -201,3 +201,37 @@ def reformer(qk: Tensor, v: Tensor, rotations: Tensor, chunk: int) -> Tensor:
                     numerator[i] = numerator[i] + score.exp() * v[j]
                     denominator[i] = denominator[i] + score.exp()
     return torch.stack([a / b for a, b in zip(numerator, denominator, strict=True)])
+
+
+def flow_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    n = len(q)
+    q, k, eps = 1 / (1 + (-q).exp()), 1 / (1 + (-k).exp()), 1e-6
+
+    def flow(to: Tensor, of: list[Tensor]) -> Tensor:
+        return ((to + eps) * (sum(of) + eps)).sum()
+
+    into = [flow(q[i], list(k)) for i in range(n)]
+    out = [flow(k[j], list(q)) for j in range(n)]
+    kept_into = [flow(q[i], [k[j] / out[j] for j in range(n)]) for i in range(n)]
+    kept_out = [flow(k[j], [q[i] / into[i] for i in range(n)]).clamp(-1, 1) for j in range(n)]
+    total = sum(x.exp() for x in kept_out)
+    rows = []
+    for i in range(n):
+        o = sum((q[i] * k[j]).sum() * n * kept_out[j].exp() / total * v[j] for j in range(n))
+        rows.append(o / into[i] / (1 + (-kept_into[i]).exp()))
+    return torch.stack(rows)
+
+
+def holographic_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    n, K = q.shape
+
+    def bind(x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([sum(x[a] * y[(c - a) % K] for a in range(K)) for c in range(K)])
+
+    beta = sum(bind(k[j], v[j]) for j in range(n))
+    scores = []
+    for i in range(n):
+        found = bind(torch.stack([q[i][-c % K] for c in range(K)]), beta)
+        scores.append((v[i] * found).sum() / (v[i].norm() * found.norm()))
+    weights = [s.exp() for s in scores]
+    return torch.stack([w / sum(weights) * v[i] for i, w in enumerate(weights)])
