@@ -11,7 +11,8 @@ state has its own step dt. The same states also run backwards, with another C. T
 Differences from the authors' code (lindermanlab/S5@3c18fdb, s5/ssm.py): the states are computed as
 a convolution (models/convolution.py: recurrence) and not by a scan; random numbers are normal, not
 truncated; padding is zeroed; without kernel_lr all parameters learn and decay alike, and with it
-Lambda and dt have a rate of their own without decay, and B too unless b_decays; the mixer is part
+Lambda and dt have a rate of their own without decay, and B too, or with decay (b_learns=decays), or
+as all other parameters (fast); the mixer is part
 of this trunk's block (model.mlp=false leaves out the MLP that theirs has not).
 """
 
@@ -28,6 +29,7 @@ from models.learning import learns
 from models.parts import zero_padding
 
 C_INITS = ("lecun", "rows", "complex")
+B_LEARNS = ("slow", "decays", "fast")
 GATES = ("half1", "half2", "full")
 
 
@@ -71,7 +73,7 @@ class S5(nn.Module):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         kernel_lr: float | None = None,
-        b_decays: bool = False,
+        b_learns: str = "slow",
         dropout: float | None = None,
         tied_dropout: bool = False,
     ):
@@ -83,6 +85,8 @@ class S5(nn.Module):
             raise ValueError(f"c_init={c_init}: choose {', '.join(C_INITS)}")
         if gate not in GATES:
             raise ValueError(f"gate={gate}: choose {', '.join(GATES)}")
+        if b_learns not in B_LEARNS:
+            raise ValueError(f"b_learns={b_learns}: choose {', '.join(B_LEARNS)}")
         if not 0 < dt_min <= dt_max:
             raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: choose 0 < dt_min <= dt_max")
         self.gate, self.clip = gate, clip
@@ -94,8 +98,8 @@ class S5(nn.Module):
         self.a_imag = learns(nn.Parameter(a.imag.float().to(there)), **slow)
         log_dt = torch.rand(len(a)) * math.log(dt_max / dt_min) + math.log(dt_min)
         self.log_dt = learns(nn.Parameter(log_dt), **slow)
-        b_slow = {"lr": kernel_lr} if b_decays else slow
-        self.b = learns(nn.Parameter(torch.view_as_real(b).float().to(there)), **b_slow)
+        own = {"slow": slow, "decays": {"lr": kernel_lr}, "fast": {}}[b_learns]
+        self.b = learns(nn.Parameter(torch.view_as_real(b).float().to(there)), **own)
         self.c = nn.Parameter(torch.view_as_real(c).float().to(there))  # (2 directions, D, S, 2)
         self.d = nn.Parameter(torch.randn(d_model))
         self.dropout = Dropout(dropout or 0.0, tied=tied_dropout)

@@ -130,7 +130,21 @@ def test_every_published_setting_of_texts_trains(preset):
     assert loss.isfinite()
 
 
-@pytest.mark.parametrize("preset", [p for p in PUBLISHED if p.parent.name in config.tasks()])
+# networks of long convolutions that are 256 and 512 wide take seconds
+LARGE = ("s4", "s5", "rtf")
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(
+            p,
+            marks=pytest.mark.slow if p.stem in LARGE and p.parent.name != "listops" else (),
+        )
+        for p in PUBLISHED
+        if p.parent.name in config.tasks()
+    ],
+)
 def test_every_published_setting_trains(preset, tmp_path):
     """Computes the gradient of one example, on random ids at the preset's own size, but for at most
     512 of its length."""

@@ -51,7 +51,9 @@ def test_lambda_and_dt_learn_at_their_own_rate():
     module = S5(8, d_state=8, blocks=1, kernel_lr=0.001)
     slow = {name for name, p in module.named_parameters() if getattr(p, "optim", None)}
     assert slow == {"a_real", "a_imag", "log_dt", "b"}
-    assert S5(8, d_state=8, blocks=1, kernel_lr=0.001, b_decays=True).b.optim == {"lr": 0.001}
+    settings = {"d_state": 8, "blocks": 1, "kernel_lr": 0.001}
+    assert S5(8, **settings, b_learns="decays").b.optim == {"lr": 0.001}
+    assert not hasattr(S5(8, **settings, b_learns="fast").b, "optim")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,7 @@ def test_lambda_and_dt_learn_at_their_own_rate():
         ({"d_state": 8, "blocks": 1, "gate": "glu"}, "gate=glu"),
         ({"d_state": 8, "blocks": 1, "c_init": "x"}, "c_init=x"),
         ({"d_state": 8, "blocks": 0}, "blocks=0"),
+        ({"d_state": 8, "blocks": 1, "b_learns": "x"}, "b_learns=x"),
     ],
 )
 def test_a_wrong_setting_is_refused(settings, said):
