@@ -86,19 +86,24 @@ def rotated(x: Tensor) -> Tensor:
     N, K = x.shape[-2:]
     if K % 2:
         raise ValueError(f"model.positions=rotary needs heads of even width, not {K}")
-    cos, sin = _turns(N, K, x.device)
+    # the compiler sees through no cache
+    cos, sin = (turns if torch.compiler.is_compiling() else _kept_turns)(N, K, x.device)
     a, b = x.float().chunk(2, dim=-1) if x.dtype == torch.bfloat16 else x.chunk(2, dim=-1)
     cos, sin = cos.to(a.dtype), sin.to(a.dtype)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
 
 
+def turns(N: int, K: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns the cosines and sines of all positions, each (N, K / 2) in float64."""
+    rate = 10000 ** (-torch.arange(0, K, 2, dtype=torch.float64, device=device) / K)
+    angle = torch.arange(N, dtype=torch.float64, device=device)[:, None] * rate
+    return angle.cos(), angle.sin()
+
+
 @lru_cache(maxsize=32)
-def _turns(N: int, K: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns cosines and sines, each (N, K / 2) in float64."""
-    with torch.inference_mode(False):  # a cached tensor must serve training, too
-        rate = 10000 ** (-torch.arange(0, K, 2, dtype=torch.float64) / K)
-        angle = torch.arange(N, dtype=torch.float64)[:, None] * rate
-        return angle.cos().to(device), angle.sin().to(device)
+def _kept_turns(N: int, K: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False):  # also where evaluation comes first, for training after it
+        return turns(N, K, device)
 
 
 def split_heads(x: Tensor, n_heads: int) -> Tensor:
