@@ -257,6 +257,18 @@ def curves(chosen: list[Row]) -> Figure | None:
     return figure
 
 
+def labels(levels: dict[str, float], room: float) -> list[tuple[float, str]]:
+    """Returns (place, text) of the names of levels; those nearer to each other than `room` share a
+    text."""
+    found: list[tuple[float, str]] = []
+    for name, level in sorted(levels.items(), key=lambda pair: pair[1]):
+        if found and level - found[-1][0] < room:
+            found[-1] = (found[-1][0], f"{found[-1][1]}, {name}")
+        else:
+            found.append((level, name))
+    return found
+
+
 def inherited(chosen: list[Row]) -> Figure | None:
     """Draws the test score of each setting of the filter, with its 95 % interval: a panel for each
     table of texts or of pretrained models, a colour for each kind of first weights."""
@@ -287,11 +299,13 @@ def inherited(chosen: list[Row]) -> Figure | None:
             place = places.index(_place(entry)) + shift
             axes.errorbar(value, place, xerr=reach, ls="", ms=5, lw=1.2, label=kind, **look[kind])
         rules = runs.baselines([row for entry in lines for row in entry.rows])
-        for rule, values in rules.items():
-            level = metric.scale * values["test"]
+        levels = {rule: metric.scale * values["test"] for rule, values in rules.items()}
+        for level in levels.values():
             axes.axvline(level, color="0.5", lw=0.8, ls=":")
+        low, high = axes.get_xlim()
+        for level, text in labels(levels, 0.03 * (high - low)):
             axes.annotate(
-                rule,
+                text,
                 (level, 1.02),
                 xycoords=("data", "axes fraction"),
                 fontsize=7,

@@ -200,3 +200,9 @@ def test_a_model_without_a_filter_has_no_such_picture(run):
     data = config.compose([o for o in run.common if o.startswith("data.")]).data
     with pytest.raises(UserError, match="which has no Fourier filter"):
         plots.spectra(path, data)
+
+
+def test_names_of_levels_that_lie_close_share_a_text():
+    levels = {"lead-3": 24.6, "b": 10.0, "lead-1": 25.0}
+    assert plots.labels(levels, 0.5) == [(10.0, "b"), (24.6, "lead-3, lead-1")]
+    assert plots.labels(levels, 0.1) == [(10.0, "b"), (24.6, "lead-3"), (25.0, "lead-1")]
