@@ -37,7 +37,7 @@ class S4D(GatedConvolution):
         d_state: int,
         dt_min: float = 0.001,
         dt_max: float = 0.1,
-        alpha: float = 1.0,
+        alpha: float | None = None,
         kernel_lr: float | None = None,
         dropout: float | None = None,
         tied_dropout: bool | None = None,
@@ -49,7 +49,9 @@ class S4D(GatedConvolution):
             raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: choose 0 < dt_min <= dt_max")
         S = d_state // 2
         log_dt = torch.rand(d_model) * (math.log(dt_max) - math.log(dt_min)) + math.log(dt_min)
-        imag = alpha * math.pi * torch.arange(float(S)).repeat(d_model, 1)
+        imag = (
+            (1.0 if alpha is None else alpha) * math.pi * torch.arange(float(S)).repeat(d_model, 1)
+        )
         slow = {} if kernel_lr is None else {"lr": kernel_lr, "weight_decay": 0.0}
         self.log_dt = learns(nn.Parameter(log_dt), **slow)
         self.log_a_real = learns(nn.Parameter(torch.full((d_model, S), math.log(0.5))), **slow)

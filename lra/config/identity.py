@@ -67,7 +67,6 @@ _BLOCK = {"norm": "layer", "prenorm": True, "tied_dropout": False}
 ADDED: dict[str, Any] = {
     "optim.decay_norms": True,
     "model.mlp": True,
-    "model.block.mixer.alpha": 1.0,  # of s4d
     "model.block.mlp": True,
     **{f"model.{key}": value for key, value in _BLOCK.items()},
     **{f"model.block.{key}": value for key, value in _BLOCK.items()},

@@ -33,3 +33,14 @@ def test_it_starts_as_s4d_lin():
 def test_an_odd_state_is_an_error():
     with pytest.raises(ValueError, match="d_state=7"):
         S4D(8, d_state=7)
+
+
+def test_alpha_scales_its_frequencies_at_the_start():
+    expected = 3 * torch.pi * torch.arange(4.0)
+    torch.testing.assert_close(S4D(4, d_state=8, alpha=3.0).a_imag, expected.expand(4, 4))
+
+
+def test_a_and_dt_may_learn_at_their_own_rate():
+    module = S4D(4, d_state=8, kernel_lr=0.001)
+    slow = {name for name, p in module.named_parameters() if hasattr(p, "optim")}
+    assert slow == {"log_dt", "log_a_real", "a_imag"}
