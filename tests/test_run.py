@@ -265,7 +265,7 @@ def test_a_signal_to_a_sweep_stops_the_cell_and_the_sweep(run):
         (["optimm=3"], ["option 'optimm'"]),
         (["+model.block.keep=3"], ["unexpected keyword argument 'keep'"]),
         (["model.block.keep_ratio=2"], ["keep_ratio=2"]),
-        (["model.pooling=max"], ["pooling=max", "mean or cls"]),
+        (["model.pooling=max"], ["pooling=max", "mean, cls or last"]),
         (["model.n_heads=7"], ["model.n_heads=7"]),
         (["seed=one"], ["seed=one"]),
         (["task.variant=shrt"], ["shrt", "Did you mean short?"]),
