@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> float | None:
         return run_child(cfg)
     configuration = config.Configuration(cfg, config.typed_overrides())
     forget_ranks(cfg.trainer)
+    shows = is_main_process()  # asked first: Lightning forgets the ranks when it has trained
     if cfg.evaluate:
         from lra.training.evaluate import evaluate
 
@@ -35,7 +36,7 @@ def main(cfg: DictConfig) -> float | None:
     row = finished(configuration)
     if row is None or cfg.rerun:
         row = compute(configuration)
-    if is_main_process():
+    if shows:
         from lra.report import result
 
         result.show(row, cfg.results)

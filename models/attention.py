@@ -23,7 +23,8 @@ class Projections(nn.Module):
     """The linear layers to the queries, keys and values of all heads, and back to the width D."""
 
     padding_seen = "none"
-    rotary = False  # True: queries and keys are rotated by their positions
+    # True: queries and keys are rotated by their positions; None: they cannot be
+    rotary: bool | None = False
 
     def __init__(self, d_model: int, *, n_heads: int, d_qkv: int | None = None):
         super().__init__()

@@ -33,11 +33,14 @@ def last(x: Tensor, mask: Tensor) -> Tensor:
 
 def rotate(mixer: nn.Module) -> None:
     """Makes a mixer rotate its queries and keys by their positions."""
-    if not isinstance(mixer, Projections):
+    if not isinstance(mixer, Projections) or mixer.rotary is None:
         raise ValueError(
             "model.positions=rotary rotates the queries and keys of models/attention.py, which "
             f"{type(mixer).__name__} has not: choose learned, sinusoidal or none"
         )
+    width = mixer.out.in_features // mixer.n_heads
+    if width % 2:
+        raise ValueError(f"model.positions=rotary needs heads of even width, not {width}")
     mixer.rotary = True
 
 

@@ -12,6 +12,8 @@ def learns(
 ) -> nn.Parameter:
     """Returns the parameter, marked with the optimiser's settings that differ from optim.lr and
     optim.weight_decay. None: as all others. The rate follows the same schedule."""
+    if lr is not None and not (isinstance(lr, int | float) and lr > 0):
+        raise ValueError(f"kernel_lr={lr}: choose a number above 0, or null")
     settings = {"lr": lr, "weight_decay": weight_decay}
     found: dict[str, float] = {name: v for name, v in settings.items() if v is not None}
     if found:

@@ -49,6 +49,8 @@ class LinformerAttention(Projections):
         self.projection = nn.Parameter(torch.randn(*shapes[share], features, seq_len + 1))
         self.projection.data *= features**-0.5
 
+    rotary = None  # keys are summed over positions before they are made
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         q = split_heads(F.linear(x, weights[0], biases[0]), self.n_heads)

@@ -7,8 +7,8 @@ so that most of their values are zero; some of the others are dropped in trainin
 them is that of S4 (models/convolution.py: GatedConvolution). Parameters grow with the length.
 
 Differences from the authors' code (HazyResearch/safari@bf27ebe, src/models/sequence/long_conv.py):
-without kernel_lr kernels learn as all other parameters; padding is zeroed; the mixer is part of
-this trunk's block (model.mlp=false leaves out the MLP that theirs has not).
+kernels decay as all other parameters, and without kernel_lr learn as these; padding is zeroed; the
+mixer is part of this trunk's block (model.mlp=false leaves out the MLP that theirs has not).
 """
 
 import torch

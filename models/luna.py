@@ -52,7 +52,8 @@ class LunaAttention(nn.Module):
 
 class LunaBlock(Block):
     """A block that updates x and P. Between blocks P precedes x in one sequence: the first block
-    prepends P, and the last block removes it."""
+    prepends P, and the last block removes it. The norm in front of P is a layer norm, whatever
+    model.norm says."""
 
     padding_seen = None
 

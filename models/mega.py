@@ -13,7 +13,7 @@ Attention stays inside chunks of `chunk` positions (Mega-chunk), which makes it 
 
 Differences from the authors' code (facebookresearch/mega@09f1a87, fairseq/modules/
 moving_average_gated_attention.py): the feed-forward layer is this trunk's (GELU); chunks need not
-divide the length; norms are layer norms; v is dropped at `dropout`, where theirs has a rate of its
+divide the length; v is dropped at `dropout`, where theirs has a rate of its
 own (hidden_dropout, 0 by default).
 """
 

@@ -8,7 +8,8 @@ It is a kernel of length L that wraps around; b takes that up. The layer around 
 (models/convolution.py: GatedConvolution). At the start a = b = 0. Channels share `denominators`
 sets of a.
 
-Differences from the authors' code (ruke1ire/RTF@03bcc88, rtf.py): an odd L is not made even;
+Differences from the authors' code (ruke1ire/RTF@03bcc88, rtf.py): the layer around the kernel adds
+d x, as S4's does and theirs does not; an odd L is not made even;
 without kernel_lr a, b and h_0 learn and decay as all other parameters; padding is zeroed; the mixer
 is part of this trunk's block (model.mlp=false leaves out the MLP that theirs has not).
 """

@@ -4,7 +4,8 @@
 Each channel is a linear system with d_state states, discretised bilinearly with its own step dt:
     A = Lambda - P P*,   Abar = (1 - dt A / 2)^-1 (1 + dt A / 2),   Bbar = (1 - dt A / 2)^-1 dt B
     y_n = 2 Re(C Abar^l Bbar) summed over the kept half of conjugate pairs, convolved, + d x
-At the start A is HiPPO-LegS: A + P P^T has the real part -1/2 and is diagonalised once. The kernel
+At the start A is HiPPO-LegS: A + P P^T has the real part -1/2 and is diagonalised once; the
+imaginary part of B is cut to +-2. The kernel
 K_l = C Abar^l Bbar, l < L, is computed from its transform at the roots of unity omega:
     K^ = 2 (c(C~ B) - (1 + omega) c(C~ P) c(P* B) / (1 + (1 + omega) c(P* P))),
     c(v) = sum_n dt v_n / (2 (1 - omega) - dt Lambda_n (1 + omega)),   C~ = C (1 - Abar^L)

@@ -421,6 +421,8 @@ def test_kernels_learn_at_a_rate_of_their_own_and_the_row_says_so(run):
         (0.001, 0.0),
     ]
     assert sum(group["parameters"] for group in row.optimiser) == row.parameters
+    fits = run(*words, "trainer.micro_batch=auto", "rerun=true")
+    assert fits.returncode == 0, fits.stderr
     refused = run(*words, "trainer.micro_batch=1", "rerun=true")
     assert refused.returncode == 1
     assert "model.norm=batch takes its statistics over the whole batch" in refused.stderr
@@ -530,6 +532,7 @@ def test_two_ranks_train_and_score_every_example(run):
     settings = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = run(*settings, "batch_size=4", "max_steps=6", "val_every=2")
     assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     (row,) = [r for r in runs.read_all(run.results.parent) if r.status == "done"]
     assert row.test_score.n == 50
     assert row.environment["devices"] == 2

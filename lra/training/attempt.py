@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 
 from lra.config import Configuration
-from lra.environment import is_main_process
 from lra.errors import Diverged, Interrupted, OutOfMemory, UserError
 from lra.machine import commit
 from lra.objective import Objective
@@ -79,7 +78,8 @@ class Attempt:
         predictions: of the scored test examples; targets: of the whole test split.
         """
         row = Row(**self.facts, status=status, error=error, finished=now())
-        if is_main_process():
+        # not is_main_process(): Lightning forgets the ranks at the end of a training
+        if self.claim is not None:
             self.claim.check()
             if targets is not None:
                 runs.write_targets(self.cell.results, row.fingerprint, targets)

@@ -61,7 +61,14 @@ def transformer_parameters(cfg: DictConfig) -> int | None:
     with torch.device("meta"):
         trunk = instantiate(model.net, n_layers=0)
         mixer = SoftmaxAttention(model.d_model, n_heads=model.n_heads, d_qkv=model.d_qkv)
-        block = Block(model.d_model, layer=0, mixer=lambda _: mixer, d_ff=model.d_ff)
+        block = Block(
+            model.d_model,
+            layer=0,
+            mixer=lambda _: mixer,
+            d_ff=model.d_ff,
+            norm=model.norm,
+            mlp=model.mlp,
+        )
     return count_parameters(trunk) + model.n_layers * count_parameters(block)
 
 

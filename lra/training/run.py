@@ -44,7 +44,7 @@ class Training:
         runtime.keep_freed_memory()
         cfg = configuration.cfg.copy()  # instantiate resolves interpolations in place
         runtime.take_device(cfg)
-        self.cfg, self.cell = cfg, cell
+        self.cfg, self.cell, self.writes = cfg, cell, claim is not None
         steps, batch_size = cfg.max_steps, cfg.batch_size
 
         resumed = checkpoint.load(cell.last) if cell.last.exists() else None
@@ -129,7 +129,8 @@ class Training:
             net, objective, cfg.optim, max_steps=steps, seed=cfg.seed, micro_batch=micro_batch
         )
         way = {"devices": ranks, "micro_batch": micro_batch}
-        if micro_batch and any(isinstance(part, BatchNorm) for part in net.modules()):
+        in_parts = micro_batch is not None and micro_batch < batch_size // ranks
+        if in_parts and any(isinstance(part, BatchNorm) for part in net.modules()):
             raise UserError(
                 "model.norm=batch takes its statistics over the whole batch: leave "
                 "trainer.micro_batch out."
@@ -156,7 +157,7 @@ class Training:
             self.trainer.validate(self.module, self.data, verbose=False)
         if self.cfg.score_test:
             self.trainer.test(self.module, self.data, verbose=False)
-        if is_main_process():
+        if self.writes:
             self.checkpoints.write_selected(self.cell.selected)
             if self.module.objective.inherits:
                 save(self.module.net, self.folder, self.cell.pretrained)

@@ -1,7 +1,14 @@
+import pytest
 import torch
 from torch import nn
 
 from models.learning import learns, own_settings
+
+
+@pytest.mark.parametrize("lr", [0, -0.001, "fast"])
+def test_a_rate_is_a_number_above_zero(lr):
+    with pytest.raises(ValueError, match=f"kernel_lr={lr}"):
+        learns(nn.Parameter(torch.ones(2)), lr=lr)
 
 
 def test_a_parameter_says_what_differs():

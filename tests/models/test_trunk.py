@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from models.attention import SoftmaxAttention, rotated
 from models.classifier import last
 from models.dropout import Dropout
-from tests.conftest import compose_net
+from tests.conftest import MODELS, compose_net
 from tests.models.agree import assert_mixes_as, sequences
 
 B, N = 4, 60
@@ -69,9 +69,32 @@ def test_rotary_attention_agrees_with_its_definition():
     assert_mixes_as(module, oracle)
 
 
-def test_rotary_positions_need_queries_and_keys():
-    with pytest.raises((ValueError, InstantiationException), match="S4D has not"):
-        compose_net({"model": "s4d", "model.positions": "rotary"})
+@pytest.mark.parametrize(
+    "model, mixer", [("s4d", "S4D"), ("linformer", "LinformerAttention"), ("reformer", "LSH")]
+)
+def test_rotary_positions_need_queries_and_keys(model, mixer):
+    with pytest.raises((ValueError, InstantiationException), match=f"{mixer}.* has not"):
+        compose_net({"model": model, "model.positions": "rotary"})
+
+
+def test_rotary_positions_need_heads_of_even_width():
+    odd = {"model.d_model": 60, "model.n_heads": 4, "model.positions": "rotary"}
+    with pytest.raises((ValueError, InstantiationException), match="even width, not 15"):
+        compose_net({"model": "transformer", **odd})
+
+
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {"linformer"}))
+def test_a_model_with_rotary_positions_sees_order(model):
+    """Two tokens change places; without positions a sum over tokens could not tell."""
+    try:
+        net = compose_net({"model": model, "model.positions": "rotary"}).double().eval()
+    except (ValueError, InstantiationException):
+        pytest.skip("has no queries and keys")
+    x = torch.arange(1, 13)[None, None]
+    other = x.clone()
+    other[..., [2, 9]] = x[..., [9, 2]]
+    n = torch.full((1, 1), 12)
+    assert (net(x, n) - net(other, n)).abs().max() > 1e-9
 
 
 @pytest.mark.parametrize("model", ["transformer", "fourier", "luna", "local"])
