@@ -31,6 +31,8 @@ MODELS = [
     *("mega", "lru", "bigbird", "linformer", "nystromformer", "longformer", "skyformer", "sparse"),
     *("reformer", "cosformer", "sinkhorn", "synthesizer", "informer", "kernelized"),
     *("bart", "fourier_bart", "encoder", "fourier_encoder"),
+    *("s4", "s5", "sgconv", "rtf", "longconv", "conv", "flowformer", "hrrformer"),
+    "rotary_transformer",
 ]
 
 
