@@ -1,10 +1,10 @@
 """Flowformer: Linearizing Transformers with Conservation Flows (Wu et al., arXiv 2202.06258).
 
 With phi(x) = sigmoid(x) for q and k, and all sums over the real tokens:
-    I_i = q_i sum_j k_j,               O_j = k_j sum_i q_i       what flows into i, and out of j
+    I_i = q_i sum_j k_j,               O_j = k_j sum_i q_i       the flows into i and out of j
     I'_i = q_i sum_j k_j / O_j,        O'_j = clamp(k_j sum_i q_i / I_i, -1, 1)
     o_i = sigmoid(I'_i) q_i / I_i sum_j k_j^T (n softmax_j(O'_j) v_j)
-Values compete for what flows out of their positions, so that no exponential of q k^T is needed.
+Values compete for the flow out of their positions, so that no exponential of q k^T is needed.
 
 Difference from the authors' code (thuml/Flowformer@5414858, Flow_Attention.py): padding takes no
 part, where theirs has no mask.

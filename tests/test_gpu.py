@@ -1,4 +1,4 @@
-"""What only a GPU shows (make test-gpu): results, measurements, training and resume on one.
+"""Compares results on a GPU with the CPU, measures, trains and resumes there (make test-gpu).
 
 LRA_GPU=cpu python -m pytest -m gpu rehearses these tests on a machine without a GPU: the CPU then
 stands in, so that the tests themselves are known to work.
@@ -169,6 +169,14 @@ def archives(tmp_path_factory):
     return path
 
 
+def killed(run: Runner, words: list[str]) -> None:
+    """Starts a run and kills it as soon as it has a checkpoint."""
+    child = run.start(*words, "trainer.checkpoint_seconds=0", cold=True)
+    until_checkpoint(run, child)
+    child.kill()
+    child.communicate()
+
+
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_a_task_trains_is_killed_and_goes_on(task, archives, tmp_path, monkeypatch):
     monkeypatch.setenv("LRA_ARCHIVES", str(archives))
@@ -176,10 +184,7 @@ def test_a_task_trains_is_killed_and_goes_on(task, archives, tmp_path, monkeypat
     run.common = [word for word in run.common if word not in TINY]
     small = ["batch_size=1", "max_eval_examples=2"] if task == "pathx" else []
     words = [*TRAINER, f"task={task}", *TASKS[task], *small, "max_steps=60", "val_every=30"]
-    child = run.start(*words, "trainer.checkpoint_seconds=0", cold=True)
-    until_checkpoint(run, child)
-    child.kill()
-    child.communicate()
+    killed(run, words)
     done = run(*words, cold=True)
     assert done.returncode == 0, done.stderr
     row = run.rows()[-1]
@@ -199,10 +204,7 @@ def test_with_deterministic_kernels_a_resumed_run_ends_bit_identical(model, tiny
     for name in ("unbroken", "killed"):
         run = Runner(tiny_root, tmp_path / name)
         if name == "killed":
-            child = run.start(*words, "trainer.checkpoint_seconds=0", cold=True)
-            until_checkpoint(run, child)
-            child.kill()
-            child.communicate()
+            killed(run, words)
         done = run(*words, cold=True)
         assert done.returncode == 0, done.stderr
         rows.append(run.rows()[-1])

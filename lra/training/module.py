@@ -117,7 +117,7 @@ class Learner(pl.LightningModule):
         """Returns the parameters in groups of one learning rate and weight decay each.
 
         A parameter may say its own (models/learning.py). With optim.decay_norms=false vectors,
-        which are norms and biases, do not decay.
+        such as norms and biases, do not decay.
         """
         found: dict[tuple[float, float], list[nn.Parameter]] = {}
         for parameter in self.parameters():

@@ -27,15 +27,3 @@ def test_conv_sees_its_window_alone(width):
         return F.glu(F.gelu(y) @ module.out.weight.T + module.out.bias)
 
     assert_mixes_as(module, oracle)
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"width": 4}, "width=4"),
-        ({"width": -1}, "width=-1"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        Conv(8, **settings)

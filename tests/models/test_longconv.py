@@ -24,14 +24,3 @@ def test_longconv_is_its_definition():
         return torch.where(k > 0.001, k - 0.001, torch.where(k < -0.001, k + 0.001, 0 * k))
 
     assert_mixes_as(module, gated(module, kernels))
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"seq_len": 9, "squash": -1}, "squash=-1"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        LongConv(8, **settings)

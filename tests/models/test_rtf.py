@@ -38,15 +38,3 @@ def test_rtf_is_a_circular_filter(seq_len, montel):
         return torch.stack(rows).view(2, 8, L)
 
     assert_mixes_as(module, gated(module, kernels))
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"seq_len": 9, "d_state": 0}, "d_state=0"),
-        ({"seq_len": 9, "d_state": 2, "denominators": 3}, "denominators=3"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        RTF(8, **settings)

@@ -47,16 +47,3 @@ def test_s4_starts_with_what_hippo_is():
         there = whole[2].conj() @ torch.linalg.solve(s * eye - ours, whole[2])
         expected = column.to(eye.dtype) @ torch.linalg.solve(s * eye - matrix, column.to(eye.dtype))
         torch.testing.assert_close(there, expected, atol=1e-9, rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"seq_len": 9, "d_state": 3}, "d_state=3"),
-        ({"seq_len": 9, "d_state": 4, "ssms": 3}, "ssms=3"),
-        ({"seq_len": 9, "d_state": 4, "dt_min": 0}, "dt_min=0"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        S4(8, **settings)

@@ -54,18 +54,3 @@ def test_lambda_and_dt_learn_at_their_own_rate():
     settings = {"d_state": 8, "blocks": 1, "kernel_lr": 0.001}
     assert S5(8, **settings, b_learns="decays").b.optim == {"lr": 0.001}
     assert not hasattr(S5(8, **settings, b_learns="fast").b, "optim")
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"d_state": 6, "blocks": 2}, "d_state=6"),
-        ({"d_state": 8, "blocks": 1, "gate": "glu"}, "gate=glu"),
-        ({"d_state": 8, "blocks": 1, "c_init": "x"}, "c_init=x"),
-        ({"d_state": 8, "blocks": 0}, "blocks=0"),
-        ({"d_state": 8, "blocks": 1, "b_learns": "x"}, "b_learns=x"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        S5(8, **settings)

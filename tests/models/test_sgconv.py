@@ -28,15 +28,3 @@ def test_sgconv_is_its_definition():
     assert kernels().shape[-1] >= N + 1
     torch.testing.assert_close(kernels().norm(dim=-1), torch.ones(2, 8).double(), atol=1e-6, rtol=0)
     assert_mixes_as(module, gated(module, kernels))
-
-
-@pytest.mark.parametrize(
-    "settings, said",
-    [
-        ({"seq_len": 9, "kernel_dim": 0}, "kernel_dim=0"),
-        ({"seq_len": 9, "kernel_dim": 2, "decay": 0.5}, "decay=0.5"),
-    ],
-)
-def test_a_wrong_setting_is_refused(settings, said):
-    with pytest.raises(ValueError, match=said):
-        SGConv(8, **settings)
