@@ -6,8 +6,8 @@ orthonormal transforms along it:
 The low frequencies of N positions become an ordinary sequence of M positions.
 
 Like the authors' code (LUMIA-Group/FourierTransformer@cba1dc2, LRA/code/attention_dct.py):
-- the filter reads norm1(x) (x itself with model.prenorm=false), and y is both the input of attention
-  and the residual;
+- the filter reads norm1(x), or x with model.prenorm=false, and y is both the input of attention and
+  the residual;
 - CLS is set aside before the filter and put back after it, and T counts CLS (N = T - 1);
 - several layers may filter, and each shortens the output of the previous one;
 - nothing is rescaled although the sequence gets shorter.
